@@ -1,0 +1,224 @@
+"""Models as data: ``ModelSpec``, the registry of all models, filters, availability and model cards.
+
+The registry knows no task: each task's ``models`` module registers its entries when it is imported
+(``cvdemo.tasks.load_all`` imports them all).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from torch import nn
+
+from cvdemo.core import weights as weights_module
+from cvdemo.core.context import RunContext
+from cvdemo.core.device import Precision
+from cvdemo.core.errors import CvDemoError
+from cvdemo.core.weights import WeightsFile
+
+Tier = Literal["compact", "full"]
+RANDOM_WEIGHTS_KEY = "random_weights_for_tests"
+
+__all__ = [
+    "RANDOM_WEIGHTS_KEY",
+    "Availability",
+    "ModelSpec",
+    "Precision",
+    "RunContext",
+    "WeightsFile",
+    "availability",
+    "get",
+    "model_card",
+    "models",
+    "register",
+    "register_model",
+    "unregister",
+]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelSpec:
+    """Everything the program knows about one model. Keyword-only; compared by identity.
+
+    name: unique lower-case identifier, as typed on the command line.   task: the tab it belongs to.
+    tier: "compact" ships in the repository, "full" is the publisher's own file.
+    year, paper, lecture: where it comes from, and the deck and topic that teach it.
+    parameters: count.   gflops: multiply-adds in units of 1e9 for the published input size, None when unknown.
+    metrics: published or measured figures with their data set in the key, such as {"COCO val2017 box AP": 37.0}.
+    input: plain words on size, layout and normalisation.   categories: label names, () when the task fixes them.
+    weights: the file with the trained parameters.
+
+    build() -> nn.Module: the architecture, randomly initialised; strict loading, eval mode and device follow.
+    run(module, value, context) -> output: from the task's input to the raw output, with ``context.stage`` timing.
+    example() -> value: an input for the warm-up and for measuring precisions.
+    agrees(reference, other) -> bool: may a faster precision with output ``other`` replace the reference's output?
+    precisions: candidates; the first is the reference and always runs.
+    prepare(module) -> module: applied after the weights are loaded, such as fusing conv and batch norm.
+    extras: further facts. ``extras["trace"](module, precision) -> callable`` is required when a precision is
+    traced; ``extras["random_weights_for_tests"] = True`` allows ``weights=None``.
+    """
+
+    name: str
+    task: str
+    tier: Tier
+    title: str
+    family: str
+    architecture: str
+    year: int
+    paper: str
+    lecture: str
+    parameters: int
+    gflops: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    licence: str = ""
+    categories: tuple[str, ...] = ()
+    input: str = ""
+    weights: WeightsFile | None
+    build: Callable[[], nn.Module]
+    run: Callable[[Any, Any, RunContext], Any]
+    example: Callable[[], Any]
+    agrees: Callable[[Any, Any], bool]
+    precisions: tuple[Precision, ...] = (Precision(),)
+    prepare: Callable[[nn.Module], nn.Module] | None = None
+    extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if not self.precisions:
+            raise ValueError(f"model {self.name!r}: at least one precision is needed")
+        if any(precision.traced for precision in self.precisions) and "trace" not in self.extras:
+            raise ValueError(f"model {self.name!r}: a traced precision needs extras['trace']")
+        if self.precisions[0].traced:
+            raise ValueError(f"model {self.name!r}: the reference precision cannot be a traced one")
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether this entry exists for tests and benchmarks and runs without trained weights."""
+        return bool(self.extras.get(RANDOM_WEIGHTS_KEY))
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the weights file in MB (1e6 bytes), estimated from the parameter count when not published."""
+        known = self.weights.size if self.weights is not None else 0
+        return (known or 4 * self.parameters) / 1e6
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a model can be used now. ``reason`` and ``remedy`` are sentences, empty when there is nothing to say.
+
+    ok: it runs, possibly after a download.   local: its weights are on this machine already.
+    """
+
+    ok: bool
+    reason: str
+    remedy: str
+    megabytes: float
+    local: bool = False
+
+
+_models: dict[str, ModelSpec] = {}
+
+
+def register(spec: ModelSpec) -> ModelSpec:
+    """Add a model; ValueError when another one already has its name. Returns the spec."""
+    if spec.name in _models:
+        raise ValueError(f"a model named {spec.name!r} is already registered")
+    _models[spec.name] = spec
+    return spec
+
+
+def register_model(**facts: Any) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.Module]]:
+    """Decorator for a builder function: ``@register_model(name=..., task=..., ...)``; returns it unchanged."""
+
+    def decorate(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+        register(ModelSpec(build=build, **facts))
+        return build
+
+    return decorate
+
+
+def unregister(name: str) -> None:
+    """Remove a model if it is there (for tests and plug-ins)."""
+    _models.pop(name, None)
+
+
+def get(name: str) -> ModelSpec:
+    """The model of that name; CvDemoError naming the nearest ones otherwise."""
+    spec = _models.get(name)
+    if spec is not None:
+        return spec
+    near = difflib.get_close_matches(name, _models, n=3, cutoff=0.4)
+    listed = near or sorted(_models)
+    lead = "Did you mean" if near else "The models are"
+    hint = f"{lead}: {', '.join(listed)}{'?' if near else '.'}" if listed else "No models are registered."
+    raise CvDemoError(f"There is no model named {name!r}.", hint=hint)
+
+
+def models(task: str | None = None, tier: str | None = None, available: bool | None = None) -> tuple[ModelSpec, ...]:
+    """All models in the order of registration, filtered by task, tier and whether they can be used now."""
+    return tuple(
+        spec
+        for spec in _models.values()
+        if (task is None or spec.task == task)
+        and (tier is None or spec.tier == tier)
+        and (available is None or availability(spec).ok == available)
+    )
+
+
+def availability(spec: ModelSpec) -> Availability:
+    """Whether the model can be used now, and if not why and what to do. Cheap: looks at file sizes only."""
+    file = spec.weights
+    size = spec.megabytes
+    if file is None:
+        if spec.random_weights:
+            return Availability(True, "random weights, for tests and benchmarks only", "", size, local=True)
+        return Availability(False, "no trained weights", "Train it with the recipe of its task.", size)
+    path = weights_module.find(file)
+    if path is not None:
+        return Availability(True, "", "", path.stat().st_size / 1e6, local=True)
+    remedy = weights_module.remedy(file)
+    damaged = weights_module.find_damaged(file)
+    if not file.url:
+        return Availability(False, "its file is damaged" if damaged else "its file is missing", remedy, size)
+    if weights_module.is_offline():
+        return Availability(False, f"needs {size:.0f} MB, offline", remedy, size)
+    failure = weights_module.recent_failure(file)
+    if failure:
+        return Availability(False, f"needs {size:.0f} MB, {failure}", remedy, size)
+    return Availability(True, f"fetched on first use, {size:.0f} MB", "", size)
+
+
+def model_card(spec: ModelSpec) -> str:
+    """The model's facts as Markdown: a heading, a table of facts, and how to get it when it is not available."""
+    state = availability(spec)
+    facts: list[tuple[str, str]] = [
+        ("Task", spec.task),
+        ("Tier", spec.tier),
+        ("Family", spec.family),
+        ("Architecture", spec.architecture),
+        ("Paper", f"{spec.paper} ({spec.year})"),
+        ("Lecture", spec.lecture),
+        ("Parameters", f"{spec.parameters / 1e6:.2f} million" if spec.parameters else "none"),
+        ("GFLOPs", f"{spec.gflops:g}" if spec.gflops is not None else ""),
+        *[(name, f"{value:g}") for name, value in spec.metrics.items()],
+        ("Input", spec.input),
+        ("Labels", f"{len(spec.categories)}: {_shortened(spec.categories)}" if spec.categories else ""),
+        ("Licence", spec.licence),
+        ("Weights", f"{spec.weights.filename}, {state.megabytes:.1f} MB" if spec.weights else "none"),
+        ("Available", "yes" + (f" ({state.reason})" if state.reason else "") if state.ok else f"no: {state.reason}"),
+    ]
+    rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in facts if value)
+    remedy = f"\n\n{state.remedy}" if state.remedy else ""
+    return f"### {spec.title}\n\n| | |\n|---|---|\n{rows}{remedy}\n"
+
+
+def _shortened(names: tuple[str, ...], limit: int = 8) -> str:
+    return ", ".join(names[:limit]) + (", …" if len(names) > limit else "")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

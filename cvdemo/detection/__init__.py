@@ -1,0 +1,1 @@
+"""Object detection: candidates from a network, then everything a lecture does with them."""

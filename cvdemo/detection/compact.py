@@ -1,0 +1,156 @@
+"""The compact detector as the registry knows it: from a picture to raw candidates, and its entry."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
+from cvdemo.detection.candidates import Candidates
+from cvdemo.detection.labels import COCO_CATEGORIES
+from cvdemo.detection.nets.compact_detector import (
+    STRIDES,
+    CompactDetector,
+    cell_centres,
+    decode_boxes,
+    flatten_levels,
+)
+from cvdemo.detection.raw import RawDetections, agree
+from cvdemo.detection.torchvision_raw import pixels_of
+
+LONG_SIDE = 416
+SCORE_FLOOR = 0.01
+CANDIDATE_CAP = 1000
+PAD_VALUE = 114  # the grey the recipe pads with
+
+_CATEGORY_IDS = np.array([category.id for category in COCO_CATEGORIES], np.int64)
+
+
+def letterbox(pixels: np.ndarray, long_side: int = LONG_SIDE) -> tuple[np.ndarray, tuple[float, float]]:
+    """Resize (H, W, 3) so that its longest side is ``long_side``, then pad right and bottom to multiples of 32.
+
+    Returns the padded picture and the exact (horizontal, vertical) scale, network pixels per picture pixel.
+    """
+    height, width = pixels.shape[:2]
+    scale = long_side / max(height, width)
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    resized = cv2.resize(pixels, (new_width, new_height), interpolation=interpolation)
+    step = STRIDES[-1]
+    padded = np.full((-(-new_height // step) * step, -(-new_width // step) * step, 3), PAD_VALUE, np.uint8)
+    padded[:new_height, :new_width] = resized
+    return padded, (new_width / width, new_height / height)
+
+
+def top_pairs(logits: Tensor, floor: float = SCORE_FLOOR, cap: int = CANDIDATE_CAP) -> tuple[Tensor, Tensor, Tensor]:
+    """The best (cell, class) pairs of class logits (N, classes): cell (K,), class (K,), score (K,), best first.
+
+    The sigmoid is monotonous, so the floor is applied to the logits and only the survivors pay for it.
+    """
+    flat = logits.flatten()
+    above = (flat > math.log(floor / (1 - floor))).nonzero()[:, 0]
+    values, order = flat[above].topk(min(cap, len(above)))
+    pair = above[order]
+    return pair // logits.shape[1], pair % logits.shape[1], values.sigmoid()
+
+
+def run(network: Any, picture: Any, context: RunContext) -> RawDetections:
+    """One picture (``Picture`` or (H, W, 3) uint8 RGB) through the network.
+
+    Candidates are the best 1000 (cell, class) pairs with a score above 0.01; ``origins`` holds the cell each one was
+    predicted from, as a square of one stride, and ``level`` its pyramid level (strides 8, 16, 32).
+    """
+    with context.stage("preprocess"):
+        pixels = pixels_of(picture)
+        height, width = pixels.shape[:2]
+        padded, (scale_x, scale_y) = letterbox(pixels)
+        blob = torch.from_numpy(padded).to(context.device).permute(2, 0, 1)[None].float().div_(255)
+        blob = context.tensor(blob)
+    with context.stage("network"), context.autocast():
+        outputs = network(blob)
+    with context.stage("decode"):
+        logits, bins = flatten_levels(outputs)
+        centres, strides = cell_centres(*blob.shape[2:], device=context.device)
+        cell, label, score = top_pairs(logits[0])
+        boxes = decode_boxes(bins[0][cell], centres[cell], strides[cell]).cpu().numpy()
+        half = strides[cell, None] / 2
+        origins = torch.cat([centres[cell] - half, centres[cell] + half], 1).cpu().numpy()
+        to_picture = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        limits = np.array([width, height, width, height], np.float32)
+        candidates = Candidates.from_arrays(
+            np.clip(boxes / to_picture, 0, limits),
+            score.cpu().numpy(),
+            _CATEGORY_IDS[label.cpu().numpy()],
+            level=np.searchsorted(np.array(STRIDES), strides[cell].cpu().numpy()).astype(np.int16),
+            origins=origins / to_picture,
+            height=height,
+            width=width,
+            model=SPEC_NAME,
+        )
+    levels = tuple((blob.shape[2] // s, blob.shape[3] // s, float(s)) for s in STRIDES)
+    size = (round(height * scale_y), round(width * scale_x))
+    return RawDetections(candidates, None, None, levels, size)
+
+
+def _example() -> np.ndarray:
+    """A 640x480 picture of soft random blobs: structured enough that candidates differ, and always the same."""
+    rng = np.random.default_rng(0)
+    return cv2.resize(rng.integers(0, 256, (12, 16, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
+
+
+def _prepare(network: nn.Module) -> nn.Module:
+    return network.fuse()  # type: ignore[operator]
+
+
+def _trace(network: nn.Module, precision: Precision) -> Any:
+    """A frozen graph of the network without Python between its layers; it accepts every multiple of 32."""
+    blob = torch.zeros(1, 3, 320, LONG_SIDE)
+    if precision.channels_last:
+        blob = blob.to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        graph = torch.jit.trace(network, blob, check_trace=False)
+        return torch.jit.optimize_for_inference(torch.jit.freeze(graph.eval()))
+
+
+SPEC_NAME = "compact-detector"
+
+register(
+    ModelSpec(
+        name=SPEC_NAME,
+        task="detection",
+        tier="compact",
+        title="Compact detector (ships with cvdemo)",
+        family="one-stage, anchor-free",
+        architecture="CSP backbone, PAN neck, decoupled heads on strides 8, 16, 32; distances as distributions",
+        year=2026,
+        paper="after FCOS, Tian et al. 2019, arXiv:1904.01355, and GFL, Li et al. 2020, arXiv:2006.04388",
+        lecture="deck 001: anchor-free detection; decks 000-004: YOLO and one-stage detectors",
+        parameters=2_166_480,
+        gflops=0.9,
+        metrics={},
+        licence="MIT",
+        categories=tuple(category.name for category in COCO_CATEGORIES),
+        input="longest side 416 px, padded to multiples of 32, RGB in [0, 1]",
+        weights=WeightsFile("compact_detector.safetensors"),
+        build=CompactDetector,
+        run=run,
+        example=_example,
+        agrees=agree,
+        prepare=_prepare,
+        precisions=(
+            Precision(),
+            Precision(channels_last=True),
+            Precision(channels_last=True, traced=True),
+            Precision("bfloat16", channels_last=True),
+        ),
+        extras={
+            "defaults": {"score_threshold": 0.35, "iou_threshold": 0.6, "max_detections": 100},
+            "trace": _trace,
+        },
+    )
+)

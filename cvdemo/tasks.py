@@ -1,0 +1,13 @@
+"""The list of tasks, and the one place that imports them all so that their models register."""
+
+from __future__ import annotations
+
+import importlib
+
+TASKS: tuple[str, ...] = ("detection",)
+
+
+def load_all() -> None:
+    """Import every task's ``models`` module; afterwards the registry is complete. Safe to call again."""
+    for task in TASKS:
+        importlib.import_module(f"cvdemo.{task}.models")
