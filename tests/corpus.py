@@ -198,7 +198,9 @@ def _sound_pictures(corpus: _Corpus) -> None:
     corpus.good("grey.png", encoded(grey, "PNG"), as_rgb)
     corpus.good("grey.jpg", encoded(grey, "JPEG", quality=98), as_rgb, 4)
     corpus.good("one_bit.png", encoded(Image.fromarray(grey).convert("1"), "PNG"), as_rgb)
-    corpus.good("palette.png", encoded(Image.fromarray(colour).convert("P", palette=Image.Palette.ADAPTIVE), "PNG"), colour)
+    corpus.good(
+        "palette.png", encoded(Image.fromarray(colour).convert("P", palette=Image.Palette.ADAPTIVE), "PNG"), colour
+    )
     corpus.good("one_pixel.png", encoded(colour[:1, :1], "PNG"), colour[:1, :1])
     column, band = quadrants(5000, 1), quadrants(3, 20000)
     corpus.good("narrow_1x5000.png", encoded(column, "PNG"), column)
@@ -208,7 +210,13 @@ def _sound_pictures(corpus: _Corpus) -> None:
     corpus.good("cmyk_adobe_inverted.jpg", adobe, colour, 6, "CMYK")
     plain = encoded(Image.fromarray(255 - np.asarray(ink), "CMYK"), "JPEG", **sharp)
     at = plain.index(b"\xff\xee")  # without Adobe's marker the ink values are not inverted
-    corpus.good("cmyk_plain.jpg", plain[:at] + plain[at + 2 + int.from_bytes(plain[at + 2 : at + 4], "big") :], colour, 6, "CMYK")
+    corpus.good(
+        "cmyk_plain.jpg",
+        plain[:at] + plain[at + 2 + int.from_bytes(plain[at + 2 : at + 4], "big") :],
+        colour,
+        6,
+        "CMYK",
+    )
     corpus.good("cmyk.tiff", encoded(ink, "TIFF"), colour, 0, "CMYK")
     sharp["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     corpus.good("srgb_profile.jpg", encoded(colour, "JPEG", **sharp), colour, 4)
@@ -283,7 +291,9 @@ def _turned_and_animated_pictures(corpus: _Corpus) -> None:
         corpus.good(f"orientation_{value}.jpg", data, upright, 4, "turned" if value > 1 else "")
     corpus.good("orientation_6.png", encoded(stored[6].copy(), "PNG", exif=exif_bytes(6)), upright, 0, "turned")
     corpus.good("orientation_8.tiff", encoded(stored[8].copy(), "TIFF", tiffinfo={274: 8}), upright, 0, "turned")
-    corpus.good("orientation_99.jpg", encoded(upright, "JPEG", quality=98, subsampling=0, exif=exif_bytes(99)), upright, 4)
+    corpus.good(
+        "orientation_99.jpg", encoded(upright, "JPEG", quality=98, subsampling=0, exif=exif_bytes(99)), upright, 4
+    )
     damaged = b"Exif\0\0II*\0\xff\xff\xff\x7f" + b"\xaa" * 40
     data = encoded(upright, "JPEG", quality=98, subsampling=0, exif=damaged)
     corpus.good("exif_damaged.jpg", data, upright, 4)
@@ -298,7 +308,14 @@ def _turned_and_animated_pictures(corpus: _Corpus) -> None:
 def _broken_pictures(corpus: _Corpus) -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    for format, suffix in (("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("GIF", "gif"), ("TIFF", "tiff"), ("BMP", "bmp")):
+    for format, suffix in (
+        ("JPEG", "jpg"),
+        ("PNG", "png"),
+        ("WEBP", "webp"),
+        ("GIF", "gif"),
+        ("TIFF", "tiff"),
+        ("BMP", "bmp"),
+    ):
         data = encoded(noise, format)
         corpus.bad(f"truncated.{suffix}", data[: len(data) * 2 // 3], "damaged or cut short")
     avif = encoded(noise, "AVIF")

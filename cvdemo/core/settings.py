@@ -14,10 +14,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-import functools
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from cvdemo.core.errors import SettingsError
@@ -119,15 +118,16 @@ class SettingField:
         return self._check_number(value)
 
     def _check_number(self, value: Any) -> float | int:
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        try:
+            number = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+        except OverflowError:  # a whole number beyond the range of float
+            number = math.inf
+        if not math.isfinite(number) or (self.kind == "int" and not number.is_integer()):
             raise self.refuse(value)
-        if self.kind == "int" and float(value) != int(value):
-            raise self.refuse(value)
-        number = int(value) if self.kind == "int" else float(value)
         below = self.minimum is not None and number < self.minimum
         if below or (self.maximum is not None and number > self.maximum):
             raise self.refuse(value)
-        return number
+        return int(number) if self.kind == "int" else number
 
     def _check_choice(self, value: Any) -> str:
         choices = self.choices or ()
@@ -159,7 +159,9 @@ class SettingField:
         return ",".join(value) if self.kind == "choices" else str(value)
 
 
-@functools.cache
+_declared: dict[type, tuple[SettingField, ...]] = {}
+
+
 def _fields(cls: type) -> tuple[SettingField, ...]:
     hints = get_type_hints(cls)
     found = []
@@ -193,11 +195,13 @@ class Settings:
     @classmethod
     def fields_of(cls) -> tuple[SettingField, ...]:
         """The declared settings in order. TypeError if the declaration itself is wrong."""
-        return _fields(cls)
+        if cls not in _declared:
+            _declared[cls] = _fields(cls)
+        return _declared[cls]
 
     @classmethod
-    def from_mapping(cls: type[S], mapping: Mapping[str, Any], strict: bool = True) -> S:
-        """From values by name; missing ones take their default.
+    def from_mapping(cls: type[S], mapping: Mapping[str, Any], strict: bool = True, *, base: S | None = None) -> S:
+        """From values by name; missing ones are taken from ``base``, or are the declared defaults.
 
         Args:
             strict: an unknown name or unusable value raises SettingsError naming it; otherwise it is passed over.
@@ -205,40 +209,39 @@ class Settings:
         fields = {field.name: field for field in cls.fields_of()}
         values: dict[str, Any] = {}
         for name, value in mapping.items():
-            try:
-                if name not in fields:
-                    raise _unknown(name, list(fields))
-                values[name] = fields[name].check(value)
-            except SettingsError:
-                if strict:
-                    raise
-        return cls(**values)
+            if name in fields:
+                values.update(_accepted(fields[name], fields[name].check, value, strict))
+            elif strict:
+                raise _unknown(name, list(fields))
+        return cls._over(base, values)
+
+    @classmethod
+    def _over(cls: type[S], base: S | None, values: dict[str, Any]) -> S:
+        return cls(**values) if base is None else dataclasses.replace(base, **values)
 
     def to_dict(self) -> dict[str, Any]:
         """All values by name, ready for JSON (a multiple choice as a list); ``from_mapping`` reads it back."""
         values = {field.name: getattr(self, field.name) for field in self.fields_of()}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
-    def to_query(self) -> dict[str, str]:
-        """The values that differ from their default, as text for the page's address."""
+    def to_query(self: S, *, base: S | None = None) -> dict[str, str]:
+        """The values that differ from ``base`` (or from the declared defaults), as text for the page's address."""
+        base = base or type(self)()
         return {
             field.name: field.format(getattr(self, field.name))
             for field in self.fields_of()
-            if getattr(self, field.name) != field.default
+            if getattr(self, field.name) != getattr(base, field.name)
         }
 
     @classmethod
-    def from_query(cls: type[S], mapping: Mapping[str, str]) -> S:
-        """From a page's address, which anybody may have edited: unusable values fall back to the default."""
+    def from_query(cls: type[S], mapping: Mapping[str, str], *, base: S | None = None) -> S:
+        """From a page's address, which anybody may have edited: what is unusable is passed over."""
         values: dict[str, Any] = {}
         for field in cls.fields_of():
             text = mapping.get(field.name)
-            try:
-                if isinstance(text, str):
-                    values[field.name] = field.parse(text)
-            except SettingsError:
-                continue
-        return cls(**values)
+            if isinstance(text, str):
+                values.update(_accepted(field, field.parse, text, strict=False))
+        return cls._over(base, values)
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -255,13 +258,22 @@ class Settings:
             group.add_argument(field.flag, dest=field.name, type=_reader(field), metavar=metavar, help=text)
 
     @classmethod
-    def from_arguments(cls: type[S], namespace: argparse.Namespace) -> S:
-        """From what a parser prepared by :meth:`add_arguments` returned; options not given take their default."""
+    def from_arguments(cls: type[S], namespace: argparse.Namespace, *, base: S | None = None) -> S:
+        """From what a parser prepared by :meth:`add_arguments` returned; others are ``base``'s or default."""
         given = {field.name: getattr(namespace, field.name, None) for field in cls.fields_of()}
-        return cls.from_mapping({name: value for name, value in given.items() if value is not None})
+        return cls.from_mapping({name: value for name, value in given.items() if value is not None}, base=base)
 
 
-def _reader(field: SettingField) -> Any:
+def _accepted(field: SettingField, read: Callable[[Any], Any], value: Any, strict: bool) -> dict[str, Any]:
+    try:
+        return {field.name: read(value)}
+    except SettingsError:
+        if strict:
+            raise
+        return {}
+
+
+def _reader(field: SettingField) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
             return field.parse(text)

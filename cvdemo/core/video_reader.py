@@ -99,13 +99,15 @@ class FrameReader(Iterator[Frame]):
         self._container: Any = open_video(self._path)
         try:
             self._stream = picture_track(self._container, self._name)
-            self._check_pixels()
+            context = self._stream.codec_context
+            self._check_pixels(context.width, context.height)
             self._decoded: Iterator[Any] = self._decode()
             first = next(self._decoded, None)
             if first is None:
                 raise InputError(
                     f"{self._name} contains no frame that can be decoded.", hint="Record, export or download it again."
                 )
+            self._check_pixels(first.width, first.height)
             self._origin = first.time or 0.0
             self._reformatter = VideoReformatter()
             self._info = self._describe(first, max_side)
@@ -165,11 +167,10 @@ class FrameReader(Iterator[Frame]):
         if self._stride < 1 or (max_side is not None and max_side < 1):
             raise InputError("The stride and the largest side must be 1 or more.", hint="Correct the settings.")
 
-    def _check_pixels(self) -> None:
-        context = self._stream.codec_context
-        if context.width * context.height > self._limits.max_pixels:
+    def _check_pixels(self, width: int, height: int) -> None:
+        if width * height > self._limits.max_pixels:
             raise InputError(
-                f"{self._name} has frames of {context.width} x {context.height} pixels; at most "
+                f"{self._name} has frames of {width} x {height} pixels; at most "
                 f"{self._limits.max_pixels / 1e6:g} million pixels are decoded.",
                 hint="Export it smaller.",
             )

@@ -1,0 +1,1 @@
+"""The page: shell, shared widgets, lessons, system panel. The only package, beside the tabs, that imports Gradio."""

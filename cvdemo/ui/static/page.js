@@ -1,0 +1,42 @@
+() => {
+  // Theme and projector switches live in the page alone; the theme is remembered by the browser.
+  const root = document.body;
+  try {
+    const remembered = localStorage.getItem("cvdemo-theme");
+    if (remembered) root.classList.toggle("dark", remembered === "dark");
+  } catch (_) { /* private windows may refuse storage: the switch still works for this visit */ }
+
+  window.cvdemo = {
+    toggleTheme() {
+      const dark = root.classList.toggle("dark");
+      try { localStorage.setItem("cvdemo-theme", dark ? "dark" : "light"); } catch (_) { /* as above */ }
+    },
+    projector(on) { root.classList.toggle("projector", Boolean(on)); },
+
+    // Keep the page's address in step with the controls: only values that differ from their default are named.
+    rememberInAddress(names, defaults, values) {
+      const query = new URLSearchParams(window.location.search);
+      names.forEach((name, i) => {
+        const value = values[i], usual = defaults[i];
+        const same = JSON.stringify(value) === JSON.stringify(usual) || value === null || value === undefined;
+        if (same) query.delete(name);
+        else if (Array.isArray(value)) query.set(name, value.join(","));
+        else if (typeof value === "number") query.set(name, String(Number(value.toFixed(4))));
+        else query.set(name, String(value));
+      });
+      const text = query.toString();
+      history.replaceState(null, "", window.location.pathname + (text ? "?" + text : ""));
+    },
+
+    busy(id, on) {
+      const viewer = document.querySelector("#" + id + " .viewer");
+      if (viewer) viewer.classList.toggle("busy", Boolean(on));
+    },
+
+    clickHidden(id) {
+      const target = document.querySelector("#" + id + " a, #" + id + " button") || document.querySelector("#" + id);
+      if (target) target.click();
+    },
+  };
+  document.documentElement.lang = "en";
+}

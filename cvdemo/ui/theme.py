@@ -1,0 +1,52 @@
+"""Look of the page: a Gradio theme on system fonts, one stylesheet, one script. Nothing is fetched from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+STATIC = Path(__file__).parent / "static"
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
+MONO_FONTS = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace"]
+
+
+def theme() -> gr.themes.Base:
+    """Quiet greys with one accent (a blue that stays distinct from orange for every common kind of colour vision)."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.blue,
+        secondary_hue=gr.themes.colors.blue,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_md,
+        spacing_size=gr.themes.sizes.spacing_md,
+        font=FONTS,  # plain strings are local families: only GoogleFont objects reach for the network
+        font_mono=MONO_FONTS,
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_border_width="1px",
+        block_label_text_size="*text_sm",
+        button_primary_background_fill="#0b62b8",
+        button_primary_background_fill_hover="#094f94",
+        button_primary_background_fill_dark="#2f7fd1",
+        button_primary_background_fill_hover_dark="#4a93de",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+        slider_color="#0b62b8",
+        slider_color_dark="#5aa2e6",
+    )
+
+
+def stylesheet() -> str:
+    """The page's own CSS."""
+    return (STATIC / "style.css").read_text(encoding="utf-8")
+
+
+def script() -> str:
+    """The page's own JavaScript, run once when the page has loaded."""
+    return (STATIC / "page.js").read_text(encoding="utf-8")
+
+
+def launch_look() -> dict[str, object]:
+    """The arguments of ``Blocks.launch`` that carry the look."""
+    return {"theme": theme(), "css": stylesheet(), "js": script()}
