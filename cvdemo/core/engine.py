@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -89,7 +90,7 @@ class Engine:
         arrived = perf_counter()
         self._fetch(spec, cancel, progress)
         fetched = perf_counter()
-        with self._turns.turn(user, spec.name, cancel):
+        with self._turn(user, spec, cancel):
             began = perf_counter()
             resident, hit = self._pinned(spec, cancel, progress)
             loaded = perf_counter()
@@ -120,7 +121,7 @@ class Engine:
         """Fetch, load and warm up a model now, such as at import time on hosted GPUs; errors as in ``run``."""
         spec = self._spec(name)
         self._fetch(spec, cancel, progress)
-        with self._turns.turn(user, spec.name, cancel):
+        with self._turn(user, spec, cancel):
             resident, _ = self._pinned(spec, cancel, progress)
             self._pool.unpin(resident)
 
@@ -183,6 +184,15 @@ class Engine:
                 hint="Train it with the recipe of its task, or choose another model.",
             )
         return spec
+
+    @contextmanager
+    def _turn(self, user: str, spec: ModelSpec, cancel: threading.Event | None) -> Iterator[None]:
+        with self._turns.turn(user, spec.name, cancel):
+            self._this_thread.running = spec.name
+            try:
+                yield
+            finally:
+                self._this_thread.running = ""
 
     def _fetch(self, spec: ModelSpec, cancel: threading.Event | None, progress: ProgressFn | None) -> None:
         """Have the weights file on this machine; before the turn, so that a long download holds up nobody."""
@@ -265,11 +275,7 @@ class Engine:
             with torch.inference_mode():
                 return spec.run(resident.module, value, context), context.stages
 
-        self._this_thread.running = spec.name
-        try:
-            return self._with_memory(spec, once)
-        finally:
-            self._this_thread.running = ""
+        return self._with_memory(spec, once)
 
     def _with_memory(self, spec: ModelSpec, work: Callable[[], Any]) -> Any:
         """Do the work; when memory runs out, drop all idle models and do it once more, then ResourceError."""

@@ -32,6 +32,7 @@ from cvdemo.core.video_file import (
 )
 
 _DEGREES = {1: 0, 2: 0, 3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
+_FAILURES = (av.FFmpegError, OSError, MemoryError, ValueError)
 _ITU709, _ITU601 = 1, 5
 _COLOUR_MATRICES = {1: _ITU709, 4: 4, 5: _ITU601, 6: _ITU601, 7: 7, 9: 9, 10: 9}
 
@@ -96,7 +97,10 @@ class FrameReader(Iterator[Frame]):
         self._notes: list[str] = []
         self._damaged = False
         self._bad_packets = 0
-        self._container: Any = open_video(self._path)
+        try:
+            self._container: Any = open_video(self._path)
+        except (OSError, MemoryError) as error:
+            raise explain(error, self._path, "read") from error
         try:
             self._stream = picture_track(self._container, self._name)
             context = self._stream.codec_context
@@ -113,8 +117,10 @@ class FrameReader(Iterator[Frame]):
             self._info = self._describe(first, max_side)
             self._check_limits()
             self._frames: Iterator[Frame] = self._produce(first)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, _FAILURES):
+                raise explain(error, self._path, "read") from error
             raise
 
     @property
@@ -140,7 +146,7 @@ class FrameReader(Iterator[Frame]):
         except CvDemoError:
             self.close()
             raise
-        except (OSError, MemoryError) as error:
+        except _FAILURES as error:
             self.close()
             raise explain(error, self._path, "read") from error
 
@@ -220,7 +226,7 @@ class FrameReader(Iterator[Frame]):
         if frames > limits.max_frames:
             raise InputError(
                 f"{self._name} has about {frames} frames to process; at most {limits.max_frames} are.",
-                hint=f"Cut it, or take every {math.ceil(frames * self._stride / limits.max_frames)}th frame.",
+                hint=f"Cut it, or use a stride of {math.ceil(frames * self._stride / limits.max_frames)} or more.",
             )
 
     def _decode(self) -> Iterator[Any]:

@@ -137,8 +137,10 @@ class Trainer:
         }
         torch.save(state, folder / "checkpoint.tmp")
         os.replace(folder / "checkpoint.tmp", folder / "checkpoint.pt")
-        half = {n: v.half().contiguous() for n, v in self.average.items() if not n.endswith("num_batches_tracked")}
-        save_file(half, folder / "compact_detector.tmp")
+        state = self.network.state_dict()
+        half = {n: self.average[n].half() if v.is_floating_point() else v for n, v in state.items()}
+        save_file({n: v.contiguous().cpu() for n, v in half.items()}, folder / "compact_detector.tmp")
+        (folder / "compact_detector.tmp").chmod(0o644)
         os.replace(folder / "compact_detector.tmp", folder / "compact_detector.safetensors")
 
     def resume(self, path: Path) -> None:

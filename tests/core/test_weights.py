@@ -16,6 +16,7 @@ from cvdemo.core.errors import Cancelled, ResourceError, WeightsError
 from cvdemo.core.weights import WeightsFile
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
+SIZE = len(CONTENT)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -94,7 +95,7 @@ def folders(tmp_path, monkeypatch):
     weights.hub_folder().mkdir(parents=True)
 
 
-def file_of(server, name="net.pth", size=len(CONTENT), sha256=DIGEST):
+def file_of(server, name="net.pth", size=SIZE, sha256=DIGEST):
     return WeightsFile(name, url=server.url, size=size, sha256=sha256)
 
 

@@ -1,0 +1,44 @@
+"""The command line: ``python -m cvdemo COMMAND``. Every task without a browser."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from cvdemo import __version__
+from cvdemo.commands import detect, models
+from cvdemo.core.errors import CvDemoError
+from cvdemo.detection import evaluate as evaluate_detection
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="python -m cvdemo", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"cvdemo {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    detect.add_parser(commands).set_defaults(run=detect.run)
+    evaluate = commands.add_parser("evaluate", help="measure a model on labelled pictures")
+    tasks = evaluate.add_subparsers(dest="task", required=True, metavar="TASK")
+    evaluate_detection.add_parser(tasks).set_defaults(run=evaluate_detection.run)
+    models.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; foreseen problems end in one line on standard error and exit code 2."""
+    args = build_parser().parse_args(arguments)
+    try:
+        return int(args.run(args) or 0)
+    except CvDemoError as error:
+        print(f"cvdemo: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("cvdemo: stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # such as `... --json - | head`
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""How many pictures a second a live session gets, measured over its last two seconds."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from time import monotonic
+
+WINDOW = 2.0
+
+_times: dict[str, deque[float]] = {}
+_lock = threading.Lock()
+
+
+def rate(session: str) -> float:
+    """Note one finished picture of a session and return its pictures per second over the last ``WINDOW`` seconds."""
+    now = monotonic()
+    with _lock:
+        times = _times.setdefault(session, deque(maxlen=240))
+        times.append(now)
+        while now - times[0] > WINDOW:
+            times.popleft()
+        span = now - times[0]
+        return (len(times) - 1) / span if span > 0 else 0.0
+
+
+def forget(session: str) -> None:
+    """Drop what is kept of a session."""
+    with _lock:
+        _times.pop(session, None)

@@ -1,0 +1,133 @@
+"""Example pictures and a clip: files inside installed packages, and scenes the project composes from them.
+
+Nothing is downloaded and no photograph is stored in the repository. The portrait is Grace Hopper's official photograph
+(U.S. Navy, public domain), which matplotlib ships as sample data; the animals and the bus come with gradio.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cvdemo.core.media import read_picture, save_picture
+from cvdemo.core.video import VideoWriter
+
+Pixels = np.ndarray
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example: its id in the page's address, what it shows, and the file."""
+
+    name: str
+    title: str
+    path: Path
+
+
+def _package_file(package: str, *parts: str) -> Path | None:
+    # find_spec finds the folder without importing the package (matplotlib takes half a second).
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent.joinpath(*parts)
+    return path if path.is_file() else None
+
+
+def _portrait() -> Pixels | None:
+    path = _package_file("matplotlib", "mpl-data", "sample_data", "grace_hopper.jpg")
+    return None if path is None else read_picture(path).pixels
+
+
+def compose_crowd(portrait: Pixels, height: int = 600, width: int = 1000) -> Pixels:
+    """Copies of one portrait at several sizes, mirrored and overlapping, before a plain wall.
+
+    Every copy is the same person, so what differs between their boxes is only size and overlap: made for IoU and NMS.
+    """
+    rng = np.random.default_rng(7)
+    shade = np.linspace(205, 150, height)[:, None, None] * np.array([0.92, 0.97, 1.0])
+    scene = np.clip(shade + rng.normal(0, 2, (height, width, 1)), 0, 255).astype(np.uint8)
+    # The portrait's own background (a flag and a dark wall) is faded out by an ellipse around the sitter.
+    h, w = portrait.shape[:2]
+    mask = np.zeros((h, w), np.float32)
+    cv2.ellipse(mask, (w // 2, int(h * 0.30)), (int(w * 0.23), int(h * 0.31)), 0, 0, 360, 1.0, -1)
+    cv2.ellipse(mask, (w // 2, int(h * 0.95)), (int(w * 0.47), int(h * 0.48)), 0, 0, 360, 1.0, -1)
+    mask = cv2.GaussianBlur(mask, (0, 0), 5)
+    # (left edge, height) as shares of the scene; from the back to the front
+    for left, size, mirrored in (
+        (0.03, 0.42, False), (0.20, 0.46, True), (0.80, 0.40, True), (0.64, 0.52, False), (0.10, 0.66, True),
+        (0.33, 0.78, False), (0.52, 0.84, True),
+    ):  # fmt: skip
+        new_height = int(height * size)
+        new_width = int(w * new_height / h)
+        person = cv2.resize(portrait, (new_width, new_height), interpolation=cv2.INTER_AREA)
+        alpha = cv2.resize(mask, (new_width, new_height))[:, :, None]
+        if mirrored:
+            person, alpha = person[:, ::-1], alpha[:, ::-1]
+        x, y = int(left * width), height - new_height
+        visible = min(new_width, width - x)
+        window = scene[y:, x : x + visible]
+        mixed = person[:, :visible] * alpha[:, :visible] + window * (1 - alpha[:, :visible])
+        scene[y:, x : x + visible] = mixed.astype(np.uint8)
+    return scene
+
+
+def _write_pan(scene: Pixels, path: Path, seconds: float = 6.0, fps: float = 15.0) -> None:
+    """A camera that moves across a scene and back, 640x480."""
+    height, width = scene.shape[:2]
+    view_height, view_width = int(height * 0.8), int(height * 0.8 * 4 / 3)
+    frames = int(seconds * fps)
+    with VideoWriter(path, fps, (640, 480)) as writer:
+        for index in range(frames):
+            share = 0.5 - 0.5 * np.cos(2 * np.pi * index / frames)
+            x, y = int((width - view_width) * share), height - view_height
+            view = np.ascontiguousarray(scene[y : y + view_height, x : x + view_width])
+            writer.write(cv2.resize(view, (640, 480), interpolation=cv2.INTER_AREA))
+
+
+def _made(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """A generated file, made when it is not there yet; written under another name first, so it is never half there."""
+    target = folder / name
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(suffix=target.suffix, dir=folder)
+        os.close(handle)
+        make(Path(draft))
+        os.replace(draft, target)
+    return target
+
+
+def pictures(folder: Path) -> list[Example]:
+    """Example pictures that exist on this machine; generated ones are written to ``folder``."""
+    found: list[Example] = []
+    portrait = _portrait()
+    if portrait is not None:
+        crowd = _made(folder, "crowd.png", lambda path: save_picture(path, compose_crowd(portrait)))
+        found.append(Example("crowd", "Seven copies of one portrait, overlapping", crowd))
+        path = _package_file("matplotlib", "mpl-data", "sample_data", "grace_hopper.jpg")
+        if path is not None:
+            found.append(Example("portrait", "Portrait of Grace Hopper", path))
+    for name, title, file in (
+        ("cheetah", "A cheetah, which is not one of the 80 classes", "cheetah.jpg"),
+        ("lion", "Two lions, which are not among the 80 classes either", "lion.jpg"),
+        ("tower", "A tower: nothing to find", "tower.jpg"),
+    ):
+        path = _package_file("gradio", "media_assets", "images", file)
+        if path is not None:
+            found.append(Example(name, title, path))
+    return found
+
+
+def clips(folder: Path) -> list[Example]:
+    """Example clips, generated in ``folder``."""
+    portrait = _portrait()
+    if portrait is None:
+        return []
+    path = _made(folder, "pan.mp4", lambda target: _write_pan(compose_crowd(portrait), target))
+    return [Example("pan", "A camera moving across the crowd", path)]

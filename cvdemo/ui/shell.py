@@ -1,0 +1,100 @@
+"""The page around the tabs: header, status pill, system panel, switches, API, and what happens when a visitor leaves."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Gradio reads these when it is imported: no usage statistics, and uploads go to a folder that is ours to empty.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="cvdemo-"))
+
+import gradio as gr  # noqa: E402
+
+from cvdemo import tasks  # noqa: E402
+from cvdemo.core.engine import default_engine  # noqa: E402
+from cvdemo.ui import system  # noqa: E402
+from cvdemo.ui.sessions import files, session_of  # noqa: E402
+
+MAX_UPLOAD = "200mb"
+INSECURE_HINT = (
+    "Your browser offers the camera only on secure pages. Open this page as localhost, or start cvdemo with "
+    "<code>--ssl-certfile</code> and <code>--ssl-keyfile</code>."
+)
+# Shows the hint only where it applies: the page itself knows whether its context is secure.
+_SECURE_SCRIPT = """
+if (!window.isSecureContext) { element.querySelector('p').hidden = false; }
+"""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """What a tab may use of the page around it."""
+
+    projector: Any
+    pill: Any
+
+    @staticmethod
+    def refresh_pill() -> str:
+        """New text for the status pill."""
+        return system.pill(default_engine().statistics())
+
+
+def build_app(max_users: int = 32) -> gr.Blocks:
+    """The whole page. ``max_users``: how many visitors may stream their webcam at the same time."""
+    from cvdemo.detection.api import add_detection_api
+    from cvdemo.detection.tab import create_detection_tab, forget
+
+    tasks.load_all()
+    files.root = Path(os.environ["GRADIO_TEMP_DIR"])
+    with gr.Blocks(title="cvdemo", analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
+        shell = _header()
+        gr.HTML(
+            html_template=f'<p hidden role="note">{INSECURE_HINT}</p>', js_on_load=_SECURE_SCRIPT,
+            elem_id="secure-hint", apply_default_css=False,
+        )  # fmt: skip
+        with gr.Tabs(elem_id="tasks"), gr.Tab("Detection", id="detection"):
+            detection = create_detection_tab(shell, max_users)
+        add_detection_api()
+        detection.load_from_address(demo)
+
+        def leave(request: gr.Request) -> None:
+            session = session_of(request)
+            files.leave(session)
+            forget(session)
+
+        demo.unload(leave)
+    return demo
+
+
+def _header() -> Shell:
+    with gr.Row(elem_id="header"):
+        gr.HTML("<h1>cvdemo</h1><span>a computer-vision laboratory</span>", elem_id="brand")
+        pill = gr.Button(system.pill(default_engine().statistics()), size="sm", elem_id="status-pill")
+        projector = gr.Checkbox(False, label="Projector", container=False, elem_id="projector")
+        theme = gr.Button("☀ / ☾", size="sm", elem_id="theme-toggle")
+    with gr.Column(visible=False, elem_id="system-panel") as panel:
+        facts = gr.HTML()
+        with gr.Row():
+            refresh = gr.Button("Refresh", size="sm")
+            unload = gr.Button("Unload all models", size="sm")
+    opened = gr.State(False)
+    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+    def toggle(is_open: bool) -> tuple[bool, Any, str, str]:
+        return not is_open, gr.Column(visible=not is_open), *system.snapshot(default_engine())
+
+    def clear() -> tuple[str, str]:
+        default_engine().clear()
+        return system.snapshot(default_engine())
+
+    pill.click(toggle, opened, [opened, panel, pill, facts], **quick)
+    refresh.click(lambda: system.snapshot(default_engine()), None, [pill, facts], **quick)
+    unload.click(clear, None, [pill, facts], **quick)
+    theme.click(None, None, None, js="() => window.cvdemo.toggleTheme()", **quick)
+    projector.input(None, projector, None, js="(on) => window.cvdemo.projector(on)", **quick)
+    return Shell(projector, pill)

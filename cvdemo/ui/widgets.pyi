@@ -1,0 +1,106 @@
+"""Gradio components made from declarations: settings become sliders and menus, models become a menu.
+
+Also the two inputs that hand a file over untouched, so that ``core.media`` decodes every picture and video the same
+way wherever it comes from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+from cvdemo.core.registry import ModelSpec, availability, models
+from cvdemo.core.settings import SettingField, Settings
+
+from gradio.events import Dependency
+
+class PictureFile(gr.Image):
+    """``gr.Image`` that passes the path of the uploaded file instead of decoding it.
+
+    Gradio's own decoding ignores orientation in some modes, clips 16 bits to white and fails on unknown formats with
+    a message that helps nobody.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload.path if payload is not None else None
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+class VideoFile(gr.Video):
+    """``gr.Video`` that passes the path of the uploaded file instead of converting it with an external program."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return None if payload is None else getattr(payload, "video", payload).path
+
+    def postprocess(self, value: Any) -> Any:
+        # Our files are H.264 already: no probing, no conversion.
+        return None if value is None else FileData(path=str(value))
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+def component(field: SettingField, value: Any = None) -> Any:
+    """The widget of one setting, at ``value`` or at its default."""
+    value = field.default if value is None else value
+    common: dict[str, Any] = {"label": field.label, "info": field.help, "interactive": True}
+    if field.kind in ("float", "int"):
+        step = field.step or (1 if field.kind == "int" else 0.01)
+        return gr.Slider(field.minimum, field.maximum, value, step=step, buttons=[], **common)
+    if field.kind == "bool":
+        return gr.Checkbox(value, **common)
+    if field.kind == "choice":
+        return gr.Dropdown(list(field.choices or ()), value=value, filterable=False, **common)
+    return gr.Dropdown(list(field.choices or ()), value=list(value), multiselect=True, filterable=True, **common)
+
+
+def settings_components(cls: type[Settings], names: Iterable[str]) -> dict[str, Any]:
+    """Widgets of the named settings, in that order, placed where this is called."""
+    fields = {field.name: field for field in cls.fields_of()}
+    return {name: component(fields[name]) for name in names}
+
+
+def read_settings(cls: type[Settings], names: Sequence[str], values: Sequence[Any]) -> Any:
+    """Widget values back to a validated settings object. Gradio hands lists where settings hold tuples."""
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in zip(names, values) if v is not None}
+    return cls.from_mapping(given)
+
+
+def widget_values(settings: Settings, names: Sequence[str]) -> list[Any]:
+    """Settings as values for their widgets, in the order of ``names``."""
+    return [list(v) if isinstance(v, tuple) else v for v in (getattr(settings, name) for name in names)]
+
+
+def address_script(names: Sequence[str], defaults: Sequence[Any]) -> str:
+    """Client-side function that writes the first ``len(names)`` inputs into the page's address and passes all on."""
+    listed = [list(v) if isinstance(v, tuple) else v for v in defaults]
+    return (
+        f"(...args) => {{ window.cvdemo.rememberInAddress({json.dumps(list(names))}, {json.dumps(listed)}, args); "
+        "return args; }"
+    )
+
+
+def model_label(spec: ModelSpec) -> str:
+    """A model's line in the menu: its tier, its title, and why it is not ready when it is not."""
+    state = availability(spec)
+    return f"{spec.tier} · {spec.title}" + (f" · {state.reason}" if state.reason else "")
+
+
+def model_choices(task: str) -> list[tuple[str, str]]:
+    """(label, name) of every model of a task, compact ones first; unavailable ones stay in the list with the reason."""
+    listed = sorted(models(task=task), key=lambda spec: spec.tier != "compact")
+    return [(model_label(spec), spec.name) for spec in listed]
