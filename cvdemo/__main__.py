@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     detect.add_parser(commands).set_defaults(run=detect.run)
     evaluate = commands.add_parser("evaluate", help="measure a model on labelled pictures")
     tasks = evaluate.add_subparsers(dest="task", required=True, metavar="TASK")
-    evaluate_detection.add_parser(tasks).set_defaults(run=evaluate_detection.run)
+    evaluate_detection.add_parser(tasks)
     models.add_parser(commands)
     return parser
 

@@ -25,11 +25,15 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "detect", help="find objects in a picture, a folder or a video", description=__doc__
     )
     parser.add_argument("input", type=Path, metavar="INPUT", help="a picture, a folder of pictures, or a video")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"see `python -m cvdemo models` (default: {DEFAULT_MODEL})")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"see `python -m cvdemo models` (default: {DEFAULT_MODEL})"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON; - for standard output")
     parser.add_argument("--coco", metavar="FILE", help="write the result in COCO's json layout; - for standard output")
     parser.add_argument("--csv", metavar="FILE", help="write one line per object; - for standard output")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write the drawn picture or video; a folder for a folder")
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="write the drawn picture or video; a folder for a folder"
+    )
     parser.add_argument("--stride", type=int, default=1, help="video: look at every n-th frame only (default: 1)")
     DetectionSettings.add_arguments(parser)
     return parser
@@ -64,7 +68,9 @@ def _picture(path: Path, model: str, settings: DetectionSettings, save: Path | N
 def _folder(args: argparse.Namespace, settings: DetectionSettings) -> int:
     paths = sorted(p for p in args.input.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
-        raise InputError(f"{args.input} holds no pictures.", hint=f"Known endings: {' '.join(sorted(PICTURE_SUFFIXES))}.")
+        raise InputError(
+            f"{args.input} holds no pictures.", hint=f"Known endings: {' '.join(sorted(PICTURE_SUFFIXES))}."
+        )
     if args.save is not None:
         args.save.mkdir(parents=True, exist_ok=True)
     found: list[tuple[str, Detections]] = []
@@ -118,4 +124,6 @@ def _write(target: str | None, text: str) -> None:
         try:
             Path(target).write_text(text, encoding="utf-8")
         except OSError as error:
-            raise CvDemoError(f"{target} could not be written: {error.strerror}.", hint="Choose another place.") from error
+            raise CvDemoError(
+                f"{target} could not be written: {error.strerror}.", hint="Choose another place."
+            ) from error

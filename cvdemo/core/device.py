@@ -116,8 +116,7 @@ def configure_threads(n: int | None = None) -> int:
             n = min(usable_cores(), torch.get_num_threads())
     if n < 1:
         raise SettingsError("The thread count must be a whole number of at least 1.", hint="Check CVDEMO_THREADS.")
-    if n != torch.get_num_threads():
-        torch.set_num_threads(n)
+    torch.set_num_threads(n)  # even when it is n already: threads started later follow only an explicit setting
     return n
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -54,7 +55,10 @@ def in_form(spec: ModelSpec, module: nn.Module, precision: Precision) -> Any:
         # torch's stubs know no overload with memory_format alone
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if precision.traced:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # Torch advises its compiler instead of tracing, which needs a C++ compiler on the user's machine.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
             return spec.extras["trace"](module, precision)
     return module
 

@@ -12,7 +12,7 @@ from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import read_picture, save_picture
 from cvdemo.detection.predict import DEFAULT_MODEL, TASK, DetectionSettings, decode, draw, infer
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.widgets import PictureFile, component, read_settings
+from cvdemo.ui.widgets import picture_file, component, read_settings
 
 _FIELDS = DetectionSettings.fields_of()
 _NAMES = tuple(field.name for field in _FIELDS)
@@ -103,7 +103,7 @@ def detection_models() -> list[dict[str, Any]]:
 def add_detection_api() -> None:
     """Register the endpoints in the current ``gr.Blocks``."""
     with gr.Column(visible=False):
-        image = PictureFile(type="filepath", label="image")
+        image = picture_file(label="image")
         model = gr.Textbox(DEFAULT_MODEL, label="model")
         settings = [component(field) for field in _FIELDS]
         result, drawn = gr.JSON(label="result"), gr.File(label="picture")

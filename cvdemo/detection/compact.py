@@ -75,7 +75,7 @@ def run(network: Any, picture: Any, context: RunContext) -> RawDetections:
         outputs = network(blob)
     with context.stage("decode"):
         logits, bins = flatten_levels(outputs)
-        centres, strides = cell_centres(*blob.shape[2:], device=context.device)
+        centres, strides = cell_centres(blob.shape[2], blob.shape[3], context.device)
         cell, label, score = top_pairs(logits[0])
         boxes = decode_boxes(bins[0][cell], centres[cell], strides[cell]).cpu().numpy()
         half = strides[cell, None] / 2

@@ -1,8 +1,8 @@
 """What the compact detector learns from: which cells answer for which object, and what they are charged.
 
-Assignment is task-aligned (TOOD, Feng et al. 2021, arXiv:2108.07755): of the cells inside an object's box, the ten whose
-prediction already agrees best with it, in class score and in overlap, become positive. It is computed sparsely, on the
-(object, cell) pairs that can match, because a batch holds hundreds of objects and thousands of cells.
+Assignment is task-aligned (TOOD, Feng et al. 2021, arXiv:2108.07755): of the cells inside an object's box, the ten
+whose prediction already agrees best with it, in class score and in overlap, become positive. It is computed sparsely,
+on the (object, cell) pairs that can match, because a batch holds hundreds of objects and thousands of cells.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def assign(logits: Tensor, boxes: Tensor, targets: Targets, centres: Tensor, str
     score = logits[image, cell, targets.classes[obj]].sigmoid()
     metric = score**SCORE_POWER * overlap**OVERLAP_POWER
 
-    # Rank the cells of each object: sort by object, then by falling metric; the rank is the distance to the run's start.
+    # Rank the cells of each object: sort by object, then by falling metric; the rank is the distance to the object's
+    # first row.
     order = torch.argsort(metric, descending=True)
     order = order[torch.argsort(obj[order], stable=True)]
     obj, cell, image, overlap, metric = obj[order], cell[order], image[order], overlap[order], metric[order]

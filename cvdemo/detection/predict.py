@@ -50,7 +50,13 @@ class DetectionSettings(Settings):
     )  # fmt: skip
     nms_kind: str = setting("hard", label="Suppression", choices=NMS_KINDS, help=NMS_HELP)
     max_detections: int = setting(
-        100, label="Most boxes", minimum=1, maximum=1000, step=1, advanced=True, help="Keep only the best so many boxes."
+        100,
+        label="Most boxes",
+        minimum=1,
+        maximum=1000,
+        step=1,
+        advanced=True,
+        help="Keep only the best so many boxes.",
     )
     min_size: float = setting(
         0.0, label="Smallest box", minimum=0.0, maximum=500.0, step=1.0, advanced=True,

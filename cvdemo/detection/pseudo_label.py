@@ -50,7 +50,7 @@ def _cell_centres(strides: tuple[int, ...], offset: float) -> tuple[np.ndarray, 
 
 
 class YoloxTeacher:
-    """1x3x416x416 BGR [0, 255], letterboxed with grey; output per cell: offset, log size, objectness, 80 class scores."""
+    """1x3x416x416 BGR [0, 255], letterboxed with grey; per cell: offset, log size, objectness, 80 class scores."""
 
     def __init__(self, path: Path) -> None:
         self.session = _session(path)
@@ -136,9 +136,10 @@ def fuse(predictions: list[tuple[np.ndarray, np.ndarray, np.ndarray]], iou: floa
             else:
                 best["members"][teacher] = (score, box)
                 weights = np.array([s for s, _ in best["members"].values()])
-                best["box"] = (weights[:, None] * np.stack([b for _, b in best["members"].values()])).sum(0) / weights.sum()
-        for cluster in clusters:
-            fused.append((cluster["box"], sum(s for s, _ in cluster["members"].values()) / teachers, int(label)))
+                best["box"] = (weights[:, None] * np.stack([b for _, b in best["members"].values()])).sum(
+                    0
+                ) / weights.sum()
+        fused.extend((c["box"], sum(s for s, _ in c["members"].values()) / teachers, int(label)) for c in clusters)
     return fused
 
 
@@ -159,16 +160,23 @@ def label_picture(path: Path, teachers: list, floor: float, keep: float) -> tupl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of pictures, searched recursively")
-    parser.add_argument("--teachers", type=Path, required=True, help="folder with yolox_nano.onnx and picodet_s_416_coco.onnx")
+    parser.add_argument(
+        "--teachers", type=Path, required=True, help="folder with yolox_nano.onnx and picodet_s_416_coco.onnx"
+    )
     parser.add_argument("--out", type=Path, required=True, help="COCO json to write; file names relative to --root")
     parser.add_argument("--root", type=Path, default=Path("."))
     parser.add_argument("--floor", type=float, default=0.08, help="score below which a teacher's box is dropped")
     parser.add_argument("--keep", type=float, default=0.12, help="fused score below which a box is dropped")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    teachers = [YoloxTeacher(args.teachers / "yolox_nano.onnx"), PicoDetTeacher(args.teachers / "picodet_s_416_coco.onnx")]
+    teachers = [
+        YoloxTeacher(args.teachers / "yolox_nano.onnx"),
+        PicoDetTeacher(args.teachers / "picodet_s_416_coco.onnx"),
+    ]
     paths = sorted(p for folder in args.folders for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
-    images, annotations, unreadable = [], [], 0
+    images: list[dict] = []
+    annotations: list[dict] = []
+    unreadable = 0
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(args.workers) as pool:
         jobs = pool.map(lambda p: label_picture(p, teachers, args.floor, args.keep), paths)
@@ -178,14 +186,22 @@ def main() -> None:
                 continue
             (width, height), boxes = result
             image_id = len(images)
-            images.append({"id": image_id, "file_name": str(path.relative_to(args.root)), "width": width, "height": height})
+            images.append(
+                {"id": image_id, "file_name": str(path.relative_to(args.root)), "width": width, "height": height}
+            )
             for box, score, label in boxes:
                 x1, y1, x2, y2 = (round(float(v), 1) for v in box)
-                annotations.append({
-                    "id": len(annotations), "image_id": image_id, "category_id": COCO_CATEGORIES[label].id,
-                    "bbox": [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)], "score": round(float(score), 3),
-                    "area": round((x2 - x1) * (y2 - y1), 1), "iscrowd": 0,
-                })
+                annotations.append(
+                    {
+                        "id": len(annotations),
+                        "image_id": image_id,
+                        "category_id": COCO_CATEGORIES[label].id,
+                        "bbox": [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)],
+                        "score": round(float(score), 3),
+                        "area": round((x2 - x1) * (y2 - y1), 1),
+                        "iscrowd": 0,
+                    }
+                )
             if done % 200 == 0 or done == len(paths):
                 print(f"\r{done}/{len(paths)} pictures, {len(annotations)} boxes", end="", file=sys.stderr, flush=True)
     categories = [{"id": c.id, "name": c.name} for c in COCO_CATEGORIES]

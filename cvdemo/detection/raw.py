@@ -24,9 +24,10 @@ class RawDetections:
         candidates: all boxes before suppression, best score first.
         proposals: (P, 4) float32, the regions a two-stage detector's first stage kept, best first; None for one-stage.
         objectness: (P,) float32 in [0, 1], their probability of being an object of any class; None for one-stage.
-        levels: (rows, columns, stride) of each feature map, finest first; stride in pixels of the network's input.
-            ``candidates.level`` indexes it. It can be longer than the levels candidates come from: Faster R-CNN
-            proposes on one level more than it classifies on.
+        levels: (rows, columns, stride) of each feature map, finest first. The stride is the distance of two rows in
+            pixels of the network's input; on the coarsest maps that of two columns can be smaller, because sizes are
+            rounded up. ``candidates.level`` indexes it. It can be longer than the levels candidates come from:
+            Faster R-CNN proposes on one level more than it classifies on.
         input_size: (height, width) of the picture as the network saw it, without padding.
     """
 
@@ -50,11 +51,12 @@ def agree(reference: RawDetections, other: RawDetections) -> bool:
     """Whether a faster number format may replace the reference: its best candidates are the same objects.
 
     Each network is judged on what a user would see: the reference's best 50 boxes after suppression at IoU 0.5 that
-    score above 0.05 (the best ten candidates of any score when fewer than ten do). At least 90 % of them need a partner
-    in ``other``: same label, IoU of at least 0.9, score within 0.05. Partners are matched by place and not by row,
-    because rounding reorders equal scores and lets another of many near-identical proposals survive.
+    score above 0.05 (the best ten of any score when fewer than ten do), leaving out slivers under a pixel, whose IoU
+    means nothing. At least 90 % of them need a partner in ``other``: same label, IoU of at least 0.9, score within
+    0.05. Partners are matched by place and not by row, because rounding reorders equal scores and lets another of many
+    near-identical proposals survive.
     """
-    candidates, others = reference.candidates, other.candidates
+    candidates, others = _without_slivers(reference.candidates), _without_slivers(other.candidates)
     if not len(candidates):
         return not len(others)
     if not len(others):
@@ -66,3 +68,7 @@ def agree(reference: RawDetections, other: RawDetections) -> bool:
     close = np.abs(candidates.scores[rows, None] - others.scores[None, :]) <= AGREE_SCORE
     matched = ((overlap >= AGREE_IOU) & alike & close).any(axis=1)
     return bool(matched.mean() >= AGREE_SHARE)
+
+
+def _without_slivers(candidates: Candidates) -> Candidates:
+    return candidates.take(((candidates.boxes[:, 2:] - candidates.boxes[:, :2]) >= 1).all(axis=1))

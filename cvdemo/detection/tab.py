@@ -21,8 +21,8 @@ from cvdemo.ui.examples import Example, clips, pictures
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, viewer, working
 from cvdemo.ui.widgets import (
-    PictureFile,
-    VideoFile,
+    picture_file,
+    video_file,
     address_script,
     model_choices,
     read_settings,
@@ -56,6 +56,7 @@ class Parts:
     over_time: Any
     picture_state: Any
     clip_state: Any
+    mode: Any
     pill: Any
 
 
@@ -73,14 +74,13 @@ def create_detection_tab(shell: Any, user_limit: int) -> DetectionTab:
         with gr.Column(scale=4, min_width=320):
             with gr.Tabs():
                 with gr.Tab("Picture", id="picture") as picture_mode:
-                    picture = PictureFile(
+                    picture = picture_file(
                         label="Drop, paste or photograph a picture",
                         sources=["upload", "clipboard", "webcam"],
-                        type="filepath",
-                        height=240,
+                        height=200,
                         elem_id="detection-picture",
                     )
-                    examples = pictures(files.root / "examples")
+                    examples = pictures(files.examples)
                     gr.Examples(
                         [[str(example.path)] for example in examples],
                         inputs=[picture],
@@ -91,10 +91,10 @@ def create_detection_tab(shell: Any, user_limit: int) -> DetectionTab:
                     )
                     find = gr.Button("Find objects", variant="primary", elem_id="detection-find")
                 with gr.Tab("Video", id="video") as video_mode:
-                    clip = VideoFile(label="Drop or choose a video file", sources=["upload"], height=240,
+                    clip = video_file(label="Drop or choose a video file", sources=["upload"], height=200,
                                      elem_id="detection-clip")  # fmt: skip
                     gr.Examples(
-                        [[str(example.path)] for example in clips(files.root / "examples")],
+                        [[str(example.path)] for example in clips(files.examples)],
                         inputs=[clip],
                         label="Example",
                         api_visibility="private",
@@ -110,22 +110,22 @@ def create_detection_tab(shell: Any, user_limit: int) -> DetectionTab:
                         sources=["webcam"],
                         streaming=True,
                         type="numpy",
-                        height=240,
+                        height=200,
                         webcam_options=gr.WebcamOptions(mirror=False),
                         elem_id="detection-camera",
                     )
-            gr.Markdown(PRIVACY, elem_classes="privacy")
-            model = gr.Dropdown(model_choices(TASK), value=DEFAULT_MODEL, label="Model", filterable=False,
-                                info="Changing it runs the network again.", elem_id="detection-model")  # fmt: skip
+            model = gr.Dropdown(model_choices(TASK), value=DEFAULT_MODEL, label="Model (runs the network again)",
+                                filterable=False, elem_id="detection-model")  # fmt: skip
             with gr.Accordion("Model card", open=False):
                 card = gr.Markdown(registry.model_card(registry.get(DEFAULT_MODEL)))
             widgets = settings_components(DetectionSettings, MAIN)
             with gr.Accordion("More", open=False):
                 widgets |= settings_components(DetectionSettings, MORE)
-                own = gr.Button("Use the model's own thresholds")
+                own = gr.Button("Use the model's own thresholds", size="sm")
+            gr.Markdown(PRIVACY, elem_classes="privacy")
         with gr.Column(scale=7, min_width=380):
             result = viewer("detection-result", "Choose a picture on the left, or one of the examples below it.")
-            result_clip = VideoFile(label="Result", visible=False, interactive=False, elem_id="detection-result-clip")
+            result_clip = video_file(label="Result", visible=False, interactive=False, elem_id="detection-result-clip")
             line = gr.HTML(status(), elem_id="detection-status")
             with gr.Tabs():
                 with gr.Tab("Table"):
@@ -148,7 +148,7 @@ def create_detection_tab(shell: Any, user_limit: int) -> DetectionTab:
     parts = Parts(
         model, card, picture, clip, camera, [widgets[name] for name in NAMES], shell.projector, result, result_clip,
         line, table, numbers, over_time, gr.State(None, time_to_live=3600), gr.State(None, time_to_live=3600),
-        shell.pill,
+        gr.State("picture"), shell.pill,
     )  # fmt: skip
     run = _wire_picture(parts, find, shell)
     _wire_sliders(parts, own, tries)
@@ -208,7 +208,9 @@ def _wire_picture(parts: Parts, find: Any, shell: Any) -> Any:
         user = session_of(request)
         try:
             picture = read_picture(files.claim(user, path), name=Path(path).name)
-            for event in follow(lambda progress, cancel: look_at(picture, model, user, progress=progress, cancel=cancel)):
+            for event in follow(
+                lambda progress, cancel: look_at(picture, model, user, progress=progress, cancel=cancel)
+            ):
                 if isinstance(event, Done):
                     yield event.value, *_drawn(event.value, projector, values)
                 else:
@@ -354,9 +356,9 @@ def _finished(result: video.VideoResult) -> tuple[Any, str, Any]:
 
 def _wire_live(parts: Parts, user_limit: int) -> None:
     def step(
-        request: gr.Request, frame: np.ndarray | None, model: str, state: Any, projector: bool, *values: Any
+        request: gr.Request, frame: np.ndarray | None, model: str, state: Any, mode: str, projector: bool, *values: Any
     ) -> tuple[Any, Any, Any]:
-        if frame is None:
+        if frame is None or mode != "live":  # a stream may outlast the visitor's change to another mode by a moment
             return gr.skip(), gr.skip(), gr.skip()
         try:
             settings = read_settings(DetectionSettings, NAMES, values)
@@ -370,7 +372,7 @@ def _wire_live(parts: Parts, user_limit: int) -> None:
 
     parts.camera.stream(
         step,
-        [parts.camera, parts.model, parts.picture_state, parts.projector, *parts.settings],
+        [parts.camera, parts.model, parts.picture_state, parts.mode, parts.projector, *parts.settings],
         [parts.picture_state, parts.viewer, parts.status],
         stream_every=0.05,
         time_limit=60,
@@ -383,11 +385,14 @@ def _wire_live(parts: Parts, user_limit: int) -> None:
 
 def _wire_modes(parts: Parts, picture_mode: Any, video_mode: Any, live_mode: Any) -> None:
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    for mode in (picture_mode, live_mode):
-        mode.select(lambda: gr.Video(visible=False), None, parts.result_clip, **quick)
-    video_mode.select(
-        lambda state: gr.Video(visible=state is not None), parts.clip_state, parts.result_clip, **quick
-    )  # fmt: skip
+
+    def enter(mode: str) -> Any:
+        return lambda state: (mode, gr.Video(visible=mode == "video" and state is not None))
+
+    for tab, mode in ((picture_mode, "picture"), (video_mode, "video"), (live_mode, "live")):
+        tab.select(enter(mode), parts.clip_state, [parts.mode, parts.result_clip], **quick)
+        if mode != "live":
+            tab.select(None, None, None, js="() => window.cvdemo.stopCamera('detection-camera')", **quick)
 
 
 def _wire_downloads(parts: Parts, buttons: dict[str, Any], counts_button: Any, hidden: Any) -> None:
@@ -422,4 +427,3 @@ def _wire_downloads(parts: Parts, buttons: dict[str, Any], counts_button: Any, h
 def forget(session: str) -> None:
     """Drop what the tab keeps of a visitor who left."""
     live.forget(session)
-

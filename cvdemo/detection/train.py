@@ -105,7 +105,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float().div_(255)
-        centres, strides = cell_centres(*x.shape[2:], device=self.device)
+        centres, strides = cell_centres(x.shape[2], x.shape[3], self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             outputs = self.network(x.contiguous(memory_format=torch.channels_last))
         logits, bins = flatten_levels(outputs)
@@ -137,9 +137,11 @@ class Trainer:
         }
         torch.save(state, folder / "checkpoint.tmp")
         os.replace(folder / "checkpoint.tmp", folder / "checkpoint.pt")
-        state = self.network.state_dict()
-        half = {n: self.average[n].half() if v.is_floating_point() else v for n, v in state.items()}
-        save_file({n: v.contiguous().cpu() for n, v in half.items()}, folder / "compact_detector.tmp")
+        shipped = {
+            name: (self.average[name].half() if value.is_floating_point() else value).contiguous().cpu()
+            for name, value in self.network.state_dict().items()
+        }
+        save_file(shipped, folder / "compact_detector.tmp")
         (folder / "compact_detector.tmp").chmod(0o644)
         os.replace(folder / "compact_detector.tmp", folder / "compact_detector.safetensors")
 
@@ -205,7 +207,9 @@ def main() -> None:
         count += 1
         if trainer.step % 50 == 0:
             seconds = (time.monotonic() - since) / count
-            row = dict(zip(("classification", "overlap", "distribution", "positives"), (sums / count).round(4).tolist()))
+            row = dict(
+                zip(("classification", "overlap", "distribution", "positives"), (sums / count).round(4).tolist())
+            )
             row = {"step": trainer.step, "minutes": round(trainer.elapsed / 60, 2), **row, "seconds": round(seconds, 3)}
             log.write(json.dumps(row) + "\n")
             log.flush()

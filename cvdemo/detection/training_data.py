@@ -86,14 +86,16 @@ class PictureCache:
         self.examples: list[Example] = []
         folder.mkdir(parents=True, exist_ok=True)
         parts, base = [], 0
-        for annotations, root, ids in sources:
-            listed = _load_source(annotations, ids)
-            pixels, shapes = self._pack(folder, annotations, root, [name for name, _ in listed], side)
+        for labels, root, ids in sources:
+            listed = _load_source(labels, ids)
+            pixels, shapes = self._pack(folder, labels, root, [name for name, _ in listed], side)
             start = base
             for (_, rows), (height, width) in zip(listed, shapes):
                 if height:
                     self.examples.append(
-                        Example(start, height, width, rows[:, :4], rows[:, 4].astype(np.int64), rows[:, 5], rows[:, 6] > 0)
+                        Example(
+                            start, height, width, rows[:, :4], rows[:, 4].astype(np.int64), rows[:, 5], rows[:, 6] > 0
+                        )
                     )
                 start += height * width * 3
             parts.append((base, pixels))
@@ -236,7 +238,7 @@ class BatchMaker:
         return canvas, _place(canvas, self.cache.pixels(example), example, scale, x, y, window)
 
     def batch(self, count: int, size: int, mosaic_share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels (count, size, size, 3) uint8 RGB and rows (M, 8): image index, x1 y1 x2 y2, class, confidence, ignored."""
+        """Pixels (count, size, size, 3) uint8 RGB; rows (M, 8): picture, x1 y1 x2 y2, class, confidence, ignored."""
         pictures, all_rows = [], []
         for index in range(count):
             picture, rows = self._mosaic(size) if self.rng.random() < mosaic_share else self._single(size)

@@ -14,8 +14,8 @@ import numpy as np
 from cvdemo.core.engine import Engine
 from cvdemo.core.video import Frame, VideoInfo, transform_video
 from cvdemo.detection.predict import DetectionSettings, Inference, decode, draw, infer
-from cvdemo.detection.view import Counts
 from cvdemo.detection.raw import RawDetections
+from cvdemo.detection.view import Counts
 
 MAX_SIDE = 1280  # frames are shrunk to this before drawing: larger ones cost more to encode than to look at
 KEPT_CANDIDATES = 300  # per frame, best first: enough for every slider, a few kilobytes

@@ -18,7 +18,7 @@ import numpy as np
 
 from cvdemo.core.errors import InputError
 from cvdemo.core.media import Picture, encode_picture
-from cvdemo.detection.candidates import Candidates, Detections
+from cvdemo.detection.candidates import Candidates, Detections, name_of
 from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.nms import Report
 from cvdemo.detection.predict import Decoded, DetectionSettings, Inference, decode, draw
@@ -144,12 +144,13 @@ def export(view: PictureView, settings: DetectionSettings, kind: str) -> tuple[s
 
 def coco_document(pictures: Sequence[tuple[str, Detections]]) -> dict[str, Any]:
     """A COCO json document: images numbered from 1, their annotations with scores, the 80 categories."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, (name, detections) in enumerate(pictures, 1):
         images.append({"id": image_id, "file_name": name, "width": detections.width, "height": detections.height})
         for row in detections.to_coco(image_id):
-            x, y, width, height = row["bbox"]
-            annotations.append({"id": len(annotations) + 1, **row, "area": width * height, "iscrowd": 0})
+            area = row["bbox"][2] * row["bbox"][3]
+            annotations.append({"id": len(annotations) + 1, **row, "area": area, "iscrowd": 0})
     categories = [{"id": c.id, "name": c.name, "supercategory": c.group} for c in COCO_CATEGORIES]
     return {"images": images, "annotations": annotations, "categories": categories}
 
@@ -162,8 +163,7 @@ class Counts:
 
     def add(self, time: float, detections: Detections) -> None:
         """Count one frame."""
-        names, counts = np.unique(detections.names, return_counts=True) if len(detections) else ([], [])
-        self.rows.append((time, {str(name): int(count) for name, count in zip(names, counts)}))
+        self.rows.append((time, {name_of(label): count for label, count in detections.counts().items()}))
 
     def classes(self, most: int = 8) -> list[str]:
         """The classes seen, those with the highest total first."""
@@ -177,7 +177,9 @@ class Counts:
         """One line per frame: time in seconds, then a column per class."""
         classes = self.classes(most=len(COCO_CATEGORIES))
         lines = [",".join(["time", *classes])]
-        lines += [",".join([f"{time:.3f}", *(str(found.get(name, 0)) for name in classes)]) for time, found in self.rows]
+        lines += [
+            ",".join([f"{time:.3f}", *(str(found.get(name, 0)) for name in classes)]) for time, found in self.rows
+        ]
         return "\n".join(lines) + "\n"
 
     def sentence(self) -> str:
@@ -186,4 +188,6 @@ class Counts:
             return "No frames"
         peaks = {name: max(found.get(name, 0) for _, found in self.rows) for name in self.classes(4)}
         listed = ", ".join(f"{count} {name}" for name, count in peaks.items())
-        return f"{len(self.rows)} frames; at most {listed} at once" if listed else f"{len(self.rows)} frames, no objects"
+        return (
+            f"{len(self.rows)} frames; at most {listed} at once" if listed else f"{len(self.rows)} frames, no objects"
+        )

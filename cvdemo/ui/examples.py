@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def compose_crowd(portrait: Pixels, height: int = 600, width: int = 1000) -> Pix
     mask = np.zeros((h, w), np.float32)
     cv2.ellipse(mask, (w // 2, int(h * 0.30)), (int(w * 0.23), int(h * 0.31)), 0, 0, 360, 1.0, -1)
     cv2.ellipse(mask, (w // 2, int(h * 0.95)), (int(w * 0.47), int(h * 0.48)), 0, 0, 360, 1.0, -1)
-    mask = cv2.GaussianBlur(mask, (0, 0), 5)
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), 5), np.float32)
     # (left edge, height) as shares of the scene; from the back to the front
     for left, size, mirrored in (
         (0.03, 0.42, False), (0.20, 0.46, True), (0.80, 0.40, True), (0.64, 0.52, False), (0.10, 0.66, True),
@@ -104,23 +105,23 @@ def _made(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
 
 
 def pictures(folder: Path) -> list[Example]:
-    """Example pictures that exist on this machine; generated ones are written to ``folder``."""
+    """Example pictures that exist on this machine, made in or copied to ``folder`` (the page serves no other files)."""
     found: list[Example] = []
     portrait = _portrait()
     if portrait is not None:
         crowd = _made(folder, "crowd.png", lambda path: save_picture(path, compose_crowd(portrait)))
         found.append(Example("crowd", "Seven copies of one portrait, overlapping", crowd))
-        path = _package_file("matplotlib", "mpl-data", "sample_data", "grace_hopper.jpg")
-        if path is not None:
-            found.append(Example("portrait", "Portrait of Grace Hopper", path))
+        path = _made(folder, "portrait.png", lambda path: save_picture(path, portrait))
+        found.append(Example("portrait", "Portrait of Grace Hopper", path))
     for name, title, file in (
         ("cheetah", "A cheetah, which is not one of the 80 classes", "cheetah.jpg"),
         ("lion", "Two lions, which are not among the 80 classes either", "lion.jpg"),
         ("tower", "A tower: nothing to find", "tower.jpg"),
     ):
-        path = _package_file("gradio", "media_assets", "images", file)
-        if path is not None:
-            found.append(Example(name, title, path))
+        original = _package_file("gradio", "media_assets", "images", file)
+        if original is not None:
+            copy = _made(folder, file, lambda path, original=original: shutil.copyfile(original, path))  # type: ignore[misc]
+            found.append(Example(name, title, copy))
     return found
 
 

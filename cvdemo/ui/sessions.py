@@ -23,11 +23,17 @@ class SessionFiles:
         self._owners: dict[Path, set[str]] = defaultdict(set)
         self._lock = threading.Lock()
 
+    @property
+    def examples(self) -> Path:
+        """The folder of example files, which belong to everybody."""
+        return self.root / "examples"
+
     def claim(self, session: str, path: str | Path) -> Path:
         """Note that a session uses a file; returns the path."""
         path = Path(path)
-        with self._lock:
-            self._owners[path].add(session)
+        if self.examples not in path.parents:
+            with self._lock:
+                self._owners[path].add(session)
         return path
 
     def make(self, session: str, name: str) -> Path:
@@ -45,7 +51,7 @@ class SessionFiles:
                     orphans.append(path)
                     del self._owners[path]
         for path in orphans:
-            # Uploads and results lie alone in a folder of theirs; anything else (an example) is not ours to remove.
+            # Uploads and results lie alone in a folder of theirs; anything else is not ours to remove.
             if self.root in path.parents and path.parent != self.root:
                 shutil.rmtree(path.parent, ignore_errors=True)
 

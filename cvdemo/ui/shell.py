@@ -1,4 +1,4 @@
-"""The page around the tabs: header, status pill, system panel, switches, API, and what happens when a visitor leaves."""
+"""The page around the tabs: header, status pill, system panel, switches, and what happens when a visitor leaves."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="cvdemo-"))
 
-import gradio as gr  # noqa: E402
+import gradio as gr
 
-from cvdemo import tasks  # noqa: E402
-from cvdemo.core.engine import default_engine  # noqa: E402
-from cvdemo.ui import system  # noqa: E402
-from cvdemo.ui.sessions import files, session_of  # noqa: E402
+from cvdemo import tasks
+from cvdemo.core.engine import default_engine
+from cvdemo.ui import system
+from cvdemo.ui.sessions import files, session_of
 
 MAX_UPLOAD = "200mb"
 INSECURE_HINT = (

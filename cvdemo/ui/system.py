@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import platform
+from contextlib import suppress
 from importlib import metadata
 
 from cvdemo import __version__
@@ -62,10 +63,8 @@ def versions() -> tuple[tuple[str, str], ...]:
     """Names and versions of cvdemo, Python and the packages that matter."""
     rows = [("cvdemo", __version__), ("Python", platform.python_version())]
     for name in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):  # such as a headless build under another distribution name
             rows.append((name, metadata.version(name)))
-        except metadata.PackageNotFoundError:  # such as a headless build under another distribution name
-            continue
     return tuple(rows)
 
 

@@ -32,6 +32,10 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_hover_dark="#4a93de",
         button_primary_text_color="white",
         button_primary_text_color_dark="white",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
         slider_color="#0b62b8",
         slider_color_dark="#5aa2e6",
     )

@@ -30,7 +30,12 @@ const show = async () => {
   const figure = element.querySelector(".viewer");
   if (!figure) return;
   const img = figure.querySelector("img");
-  if (!value || !value.src) { img.removeAttribute("src"); img.alt = ""; figure.classList.remove("full", "busy"); return; }
+  if (!value || !value.src) {
+    img.removeAttribute("src");
+    img.alt = "";
+    figure.classList.remove("full", "busy");
+    return;
+  }
   const next = new Image();
   next.src = value.src;
   try { await next.decode(); } catch (_) { return; }

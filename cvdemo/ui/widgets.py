@@ -17,30 +17,29 @@ from cvdemo.core.registry import ModelSpec, availability, models
 from cvdemo.core.settings import SettingField, Settings
 
 
-class PictureFile(gr.Image):
+def picture_file(**look: Any) -> gr.Image:
     """``gr.Image`` that passes the path of the uploaded file instead of decoding it.
 
     Gradio's own decoding ignores orientation in some modes, clips 16 bits to white and fails on unknown formats with
-    a message that helps nobody.
+    a message that helps nobody. The instance is changed, not a subclass: for subclasses Gradio writes stub files
+    beside the source.
     """
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        return payload.path if payload is not None else None
+    image = gr.Image(type="filepath", **look)
+    image.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
+    return image
 
 
-class VideoFile(gr.Video):
+def video_file(**look: Any) -> gr.Video:
     """``gr.Video`` that passes the path of the uploaded file instead of converting it with an external program."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        return None if payload is None else getattr(payload, "video", payload).path
-
-    def postprocess(self, value: Any) -> Any:
-        # Our files are H.264 already: no probing, no conversion.
-        return None if value is None else FileData(path=str(value))
+    clip = gr.Video(**look)
+    clip.preprocess = lambda payload: (  # type: ignore[method-assign]
+        None if payload is None else getattr(payload, "video", payload).path
+    )
+    # What we write is H.264 already: no probing, no conversion.
+    clip.postprocess = lambda value: (  # type: ignore[method-assign]
+        None if value is None else FileData(path=str(value))
+    )
+    return clip
 
 
 def component(field: SettingField, value: Any = None) -> Any:
@@ -49,7 +48,7 @@ def component(field: SettingField, value: Any = None) -> Any:
     common: dict[str, Any] = {"label": field.label, "info": field.help, "interactive": True}
     if field.kind in ("float", "int"):
         step = field.step or (1 if field.kind == "int" else 0.01)
-        return gr.Slider(field.minimum, field.maximum, value, step=step, buttons=[], **common)
+        return gr.Slider(field.minimum or 0, field.maximum or 0, value, step=step, buttons=[], **common)
     if field.kind == "bool":
         return gr.Checkbox(value, **common)
     if field.kind == "choice":

@@ -26,7 +26,7 @@ from cvdemo.detection.torchvision_raw import (
     pixels_of,
     resized_size,
 )
-from cvdemo.detection.torchvision_two_stage import MAX_CANDIDATES, infer_two_stage
+from cvdemo.detection.torchvision_two_stage import MAX_CANDIDATES, _roi_levels, infer_two_stage
 
 SMALL = {"min_size": 128, "max_size": 224}
 FEW = {**SMALL, "rpn_post_nms_top_n_test": 60}
@@ -75,8 +75,9 @@ def last_layers(model):
         return [*first, (box.cls_score, 1.5, True), (box.bbox_pred, 1.0, False)]
     scoring, moving = model.head.classification_head, model.head.regression_head
     if hasattr(scoring, "cls_logits"):
-        layers = [(scoring.cls_logits, 1.5, True), (moving.bbox_reg, 0.3, False)]
-        return layers + ([(moving.bbox_ctrness, 1.0, False)] if hasattr(moving, "bbox_ctrness") else [])
+        if hasattr(moving, "bbox_ctrness"):
+            return [(scoring.cls_logits, 1.5, True), (moving.bbox_reg, 3.0, False), (moving.bbox_ctrness, 1.0, False)]
+        return [(scoring.cls_logits, 1.5, True), (moving.bbox_reg, 0.3, False)]
     last = [m if isinstance(m, nn.Conv2d) else m[-1] for m in [*scoring.module_list, *moving.module_list]]
     return [(layer, 1.5 if i < 6 else 1.0, i < 6) for i, layer in enumerate(last)]
 
@@ -239,38 +240,47 @@ def test_a_strip_keeps_at_least_one_row():
     assert raw.candidates.height == 2
 
 
-@pytest.mark.parametrize("name", ["faster r50", "retinanet", "fcos", "ssd", "ssdlite"])
-def test_origins_and_levels(name):
+@pytest.mark.parametrize("name", ["retinanet", "fcos", "ssd", "ssdlite"])
+def test_origins_are_the_anchors_of_their_level(name):
     raw = infer(name, picture(180, 240, seed=6))
     candidates = raw.candidates
-    assert candidates.origins.shape == candidates.boxes.shape
-    assert (np.diff(candidates.scores) <= 0).all()
-    rows, columns, strides = np.array(raw.levels).T
-    assert (np.diff(rows) <= 0).all()
-    assert len(np.unique(candidates.level)) >= 2
-    scale = np.array([raw.input_size[1] / 240, raw.input_size[0] / 180] * 2)
-    origins = candidates.origins * scale
-    width, height = (origins[:, 2:] - origins[:, :2]).T
-    if name == "faster r50":
-        expected = np.clip(np.floor(4 + np.log2(np.sqrt(width * height) / 224) + 1e-4), 2, 5) - 2
-        assert (candidates.level == expected).mean() > 0.99  # rounding at the very border between two levels
-        assert {tuple(box) for box in candidates.origins} <= {tuple(box) for box in raw.proposals}
-        assert raw.proposals.shape == (60, 4)
-        assert (np.diff(raw.objectness) <= 0).all()
-        assert raw.objectness.max() <= 1
-        return
     assert raw.proposals is None
     assert raw.objectness is None
-    stride = strides[candidates.level]
-    if name == "fcos":
-        np.testing.assert_allclose(width, stride, atol=1e-3)
+    assert candidates.origins.shape == candidates.boxes.shape
+    assert (np.diff(candidates.scores) <= 0).all()
+    assert len(np.unique(candidates.level)) >= 3
+    rows, _, strides = np.array(raw.levels).T
+    assert (np.diff(rows) < 0).all()
+    scale = raw.input_size[0] / 180
+    top, bottom = candidates.origins[:, 1] * scale, candidates.origins[:, 3] * scale
+    cell = (top + bottom) / 2 / strides[candidates.level]
     if name in ("ssd", "ssdlite"):
-        inside = (np.abs(origins[:, 0] + width / 2) % stride) / stride  # default boxes sit in the middle of a cell
-        np.testing.assert_allclose(inside, 0.5, atol=1e-3)
-    else:
-        centres = np.stack([origins[:, 0] + width / 2, origins[:, 1] + height / 2], 1) / stride[:, None]
-        np.testing.assert_allclose(centres, np.round(centres), atol=1e-3)
-        assert (np.round(centres)[:, 0] < columns[candidates.level]).all()
+        cell -= 0.5  # default boxes sit in the middle of a cell, the others on its corner
+    np.testing.assert_allclose(cell, np.round(cell), atol=1e-3)
+    assert cell.min() > -0.5
+    assert (cell < rows[candidates.level] - 0.5).all()
+    if name == "fcos":
+        np.testing.assert_allclose(bottom - top, strides[candidates.level], atol=1e-3)
+
+
+def test_origins_of_two_stages_are_the_proposals():
+    raw = infer("faster r50", picture(180, 240, seed=6))
+    assert raw.proposals.shape == (60, 4)
+    assert {tuple(box) for box in raw.candidates.origins} <= {tuple(box) for box in raw.proposals}
+    assert (np.diff(raw.objectness) <= 0).all()
+    assert 0 < raw.objectness.min() < raw.objectness.max() <= 1
+    assert [stride for *_, stride in raw.levels] == [4, 8, 16, 32, 64]
+
+
+def test_roi_levels_follow_the_fpn_paper():
+    rng = np.random.default_rng(0)
+    corner, side = rng.uniform(0, 600, (300, 2)), np.exp(rng.uniform(1, 7, (300, 2)))
+    boxes = np.concatenate([corner, corner + side], 1).astype(np.float32)
+    pooler = detector("faster r50").roi_heads.box_roi_pool
+    found = _roi_levels(pooler, torch.from_numpy(boxes), (4.0, 8.0, 16.0, 32.0)).numpy()
+    expected = np.clip(np.floor(4 + np.log2(np.sqrt(side.prod(1)) / 224)), 2, 5) - 2
+    np.testing.assert_array_equal(found, expected)
+    assert set(found.tolist()) == {0, 1, 2, 3}
 
 
 def state_of(model):
@@ -351,11 +361,13 @@ def test_fusing_batch_norm_changes_only_the_speed(name, frozen):
 
 @pytest.mark.parametrize("name", LIGHT)
 def test_classes_without_a_name_are_dropped(name):
-    model = copy.deepcopy(detector(name))
-    for layer, _, classifies in last_layers(model):
-        if classifies:
-            layer.bias.view(-1, 91)[:, 12] = 4.0  # one of the ids COCO left out, now firing everywhere
     pixels = picture(130, 130)
+    model = copy.deepcopy(detector(name))
+    usual = int(forward(model, pixels)["labels"].mode().values)
+    for layer, _, classifies in last_layers(model):
+        if classifies:  # 12, one of the ids COCO left out, now fires a little more wherever that class does
+            weight, bias = layer.weight.view(-1, 91, *layer.weight.shape[1:]), layer.bias.view(-1, 91)
+            weight[:, 12], bias[:, 12] = weight[:, usual], bias[:, usual] + 1
     assert 12 in forward(model, pixels)["labels"]
     raw = infer(name, pixels, model)
     assert len(raw.candidates)
@@ -391,7 +403,7 @@ def test_an_untrained_classifier_stays_below_the_cap():
     predictor.cls_score.bias.zero_()  # every class scores 1/91, just above the floor
     model.rpn._post_nms_top_n = {"training": 0, "testing": 400}
     model.rpn._pre_nms_top_n = {"training": 0, "testing": 400}
-    model.rpn.nms_thresh = 1.0
+    model.rpn.nms_thresh, model.rpn.score_thresh = 1.0, 0.0
     raw = infer("faster mobile 320", picture(300, 400), model)
     assert len(raw.proposals) > MAX_CANDIDATES / 80
     assert 0.8 * MAX_CANDIDATES < len(raw.candidates) <= MAX_CANDIDATES

@@ -33,6 +33,12 @@
       if (viewer) viewer.classList.toggle("busy", Boolean(on));
     },
 
+    // A webcam that nobody watches would keep its place in the queue.
+    stopCamera(id) {
+      const button = document.querySelector("#" + id + " .capture-button");
+      if (button && button.querySelector("[title='stop recording']")) button.click();
+    },
+
     clickHidden(id) {
       const target = document.querySelector("#" + id + " a, #" + id + " button") || document.querySelector("#" + id);
       if (target) target.click();
