@@ -12,7 +12,7 @@ from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import read_picture, save_picture
 from cvdemo.detection.predict import DEFAULT_MODEL, TASK, DetectionSettings, decode, draw, infer
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.widgets import picture_file, component, read_settings
+from cvdemo.ui.widgets import component, picture_file, read_settings
 
 _FIELDS = DetectionSettings.fields_of()
 _NAMES = tuple(field.name for field in _FIELDS)

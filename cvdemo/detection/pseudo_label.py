@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from cvdemo.detection.labels import COCO_CATEGORIES
 
 TEACHER_SIZE = 416
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+Teacher = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
@@ -115,7 +117,7 @@ def fuse(predictions: list[tuple[np.ndarray, np.ndarray, np.ndarray]], iou: floa
 
     A box only one of T detectors saw keeps 1/T of its confidence, so agreement is what makes a label sure.
     """
-    fused = []
+    fused: list[tuple] = []
     teachers = len(predictions)
     for label in np.unique(np.concatenate([p[2] for p in predictions])):
         rows = [(s, t, b) for t, (bs, ss, ls) in enumerate(predictions) for b, s, n in zip(bs, ss, ls) if n == label]
@@ -143,14 +145,17 @@ def fuse(predictions: list[tuple[np.ndarray, np.ndarray, np.ndarray]], iou: floa
     return fused
 
 
-def label_picture(path: Path, teachers: list, floor: float, keep: float) -> tuple[tuple[int, int], list] | None:
+def label_picture(path: Path, teachers: list[Teacher], floor: float, keep: float) -> tuple[tuple[int, int], list] | None:
     """((width, height), fused boxes) of one picture, or None when it cannot be read."""
     picture = cv2.imread(str(path))
     if picture is None or min(picture.shape[:2]) < 16:
         return None
     height, width = picture.shape[:2]
     results = []
-    for box, score, label in fuse([_candidates(*teacher(picture), floor) for teacher in teachers]):
+    seen = [_candidates(*teacher(picture), floor) for teacher in teachers]
+    for box, score, label in fuse(seen):
+        [_candidates(boxes, scores, floor) for boxes, scores in (teacher(picture) for teacher in teachers)]
+    ):
         box = np.clip(box, 0, [width, height, width, height])
         if score >= keep and min(box[2:] - box[:2]) >= 2:
             results.append((box, score, label))

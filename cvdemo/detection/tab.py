@@ -21,12 +21,12 @@ from cvdemo.ui.examples import Example, clips, pictures
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, viewer, working
 from cvdemo.ui.widgets import (
-    picture_file,
-    video_file,
     address_script,
     model_choices,
+    picture_file,
     read_settings,
     settings_components,
+    video_file,
     widget_values,
 )
 

@@ -33,7 +33,7 @@ def video_file(**look: Any) -> gr.Video:
     """``gr.Video`` that passes the path of the uploaded file instead of converting it with an external program."""
     clip = gr.Video(**look)
     clip.preprocess = lambda payload: (  # type: ignore[method-assign]
-        None if payload is None else getattr(payload, "video", payload).path
+        None if payload is None else getattr(payload, "video", payload).path  # type: ignore[union-attr]
     )
     # What we write is H.264 already: no probing, no conversion.
     clip.postprocess = lambda value: (  # type: ignore[method-assign]
