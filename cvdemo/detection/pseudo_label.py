@@ -145,7 +145,9 @@ def fuse(predictions: list[tuple[np.ndarray, np.ndarray, np.ndarray]], iou: floa
     return fused
 
 
-def label_picture(path: Path, teachers: list[Teacher], floor: float, keep: float) -> tuple[tuple[int, int], list] | None:
+def label_picture(
+    path: Path, teachers: list[Teacher], floor: float, keep: float
+) -> tuple[tuple[int, int], list] | None:
     """((width, height), fused boxes) of one picture, or None when it cannot be read."""
     picture = cv2.imread(str(path))
     if picture is None or min(picture.shape[:2]) < 16:
@@ -154,8 +156,6 @@ def label_picture(path: Path, teachers: list[Teacher], floor: float, keep: float
     results = []
     seen = [_candidates(*teacher(picture), floor) for teacher in teachers]
     for box, score, label in fuse(seen):
-        [_candidates(boxes, scores, floor) for boxes, scores in (teacher(picture) for teacher in teachers)]
-    ):
         box = np.clip(box, 0, [width, height, width, height])
         if score >= keep and min(box[2:] - box[:2]) >= 2:
             results.append((box, score, label))
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--keep", type=float, default=0.12, help="fused score below which a box is dropped")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    teachers = [
+    teachers: list[Teacher] = [
         YoloxTeacher(args.teachers / "yolox_nano.onnx"),
         PicoDetTeacher(args.teachers / "picodet_s_416_coco.onnx"),
     ]
