@@ -12,7 +12,7 @@ from typing import Any
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import is_video, read_picture, save_picture
 from cvdemo.detection import video
-from cvdemo.detection.candidates import Detections
+from cvdemo.detection.candidates import Detections, name_of
 from cvdemo.detection.predict import DEFAULT_MODEL, DetectionSettings, decode, draw, infer, settings_for
 from cvdemo.detection.view import coco_document
 
@@ -105,8 +105,12 @@ def _video(args: argparse.Namespace, settings: DetectionSettings) -> int:
     frames = []
     for (index, inference), (time, counts) in zip(sorted(result.track.frames.items()), result.counts.rows):
         detections = decode(inference, settings).detections
-        frames.append({"index": index, "time": round(time, 4), "counts": counts,
-                       "detections": detections.to_dict()["detections"]})  # fmt: skip
+        frames.append({
+            "index": index,
+            "time": round(time, 4),
+            "counts": {name_of(label): count for label, count in counts.items()},
+            "detections": detections.to_dict()["detections"],
+        })  # fmt: skip
     facts = {"name": args.input.name, "width": result.info.width, "height": result.info.height, "fps": result.info.fps}
     _write(args.json, _to_json({"video": facts, "model": args.model, "frames": frames}))
     _write(args.csv, result.counts.to_csv())

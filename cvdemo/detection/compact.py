@@ -16,6 +16,7 @@ from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.nets.compact_detector import (
     STRIDES,
     CompactDetector,
+    LevelOutput,
     cell_centres,
     decode_boxes,
     flatten_levels,
@@ -107,14 +108,31 @@ def _prepare(network: nn.Module) -> nn.Module:
     return network.fuse()  # type: ignore[operator]
 
 
+class _PlainOutputs(nn.Module):
+    """A network whose levels come as one flat tuple: a graph cannot return named tuples."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(value for level in self.network(x) for value in level)
+
+
 def _trace(network: nn.Module, precision: Precision) -> Any:
     """A frozen graph of the network without Python between its layers; it accepts every multiple of 32."""
-    blob = torch.zeros(1, 3, 320, LONG_SIDE)
+    blob = torch.zeros(1, 3, 320, LONG_SIDE, device=next(network.parameters()).device)
     if precision.channels_last:
         blob = blob.to(memory_format=torch.channels_last)
     with torch.no_grad():
-        graph = torch.jit.trace(network, blob, check_trace=False)
-        return torch.jit.optimize_for_inference(torch.jit.freeze(graph.eval()))
+        graph = torch.jit.trace(_PlainOutputs(network).eval(), blob, check_trace=False)
+        optimised = torch.jit.optimize_for_inference(torch.jit.freeze(graph))
+
+    def traced(blob: Tensor) -> list[LevelOutput]:
+        flat = optimised(blob)
+        return [LevelOutput(*pair) for pair in zip(flat[::2], flat[1::2])]
+
+    return traced
 
 
 SPEC_NAME = "compact-detector"
@@ -130,8 +148,8 @@ register(
         year=2026,
         paper="after FCOS, Tian et al. 2019, arXiv:1904.01355, and GFL, Li et al. 2020, arXiv:2006.04388",
         lecture="deck 001: anchor-free detection; decks 000-004: YOLO and one-stage detectors",
-        parameters=2_166_480,
-        gflops=0.9,
+        parameters=2_311_136,
+        gflops=1.3,  # at 416 x 320
         metrics={},
         licence="MIT",
         categories=tuple(category.name for category in COCO_CATEGORIES),

@@ -90,12 +90,13 @@ def assign(logits: Tensor, boxes: Tensor, targets: Targets, centres: Tensor, str
     keep = (torch.arange(len(obj), device=obj.device) - first) < CELLS_PER_OBJECT
     obj, cell, image, overlap, metric = obj[keep], cell[keep], image[keep], overlap[keep], metric[keep]
 
-    # A cell wanted by two objects goes to the one it overlaps more: the last write wins, so write in rising overlap.
+    # A cell wanted by two objects goes to the one it overlaps more: the last row in rising order of overlap. (A maximum,
+    # not an indexed write: which of several writes to one place wins is undefined on GPUs.)
     flat = image * cells + cell
     order = torch.argsort(overlap)
-    owner = torch.full((len(boxes) * cells,), -1, dtype=torch.long, device=obj.device)
-    owner[flat[order]] = order
-    chosen = owner[owner >= 0]
+    last = torch.full((len(boxes) * cells,), -1, dtype=torch.long, device=obj.device)
+    last = last.scatter_reduce(0, flat[order], torch.arange(len(order), device=obj.device), "amax")
+    chosen = order[last[last >= 0]]
     obj, flat, overlap, metric = obj[chosen], flat[chosen], overlap[chosen], metric[chosen]
 
     # The best cell of an object is asked for its overlap, the others for proportionally less.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from cvdemo.core.errors import InputError
 from cvdemo.core.media import Picture, encode_picture
-from cvdemo.detection.candidates import Candidates, Detections, name_of
+from cvdemo.detection.candidates import Candidates, Detections, count_in_words, name_of
 from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.nms import Report
 from cvdemo.detection.predict import Decoded, DetectionSettings, Inference, decode, draw
@@ -157,37 +158,38 @@ def coco_document(pictures: Sequence[tuple[str, Detections]]) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """How many objects of each class each frame of a video holds: ``rows`` of (seconds, {label: count})."""
+    """How many objects of each class each frame of a video holds: ``rows`` of (seconds, {category id: count})."""
 
-    rows: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+    rows: list[tuple[float, dict[int, int]]] = field(default_factory=list)
 
     def add(self, time: float, detections: Detections) -> None:
         """Count one frame."""
-        self.rows.append((time, {name_of(label): count for label, count in detections.counts().items()}))
+        self.rows.append((time, detections.counts()))
 
-    def classes(self, most: int = 8) -> list[str]:
-        """The classes seen, those with the highest total first."""
-        totals: dict[str, int] = {}
+    def classes(self, most: int = 8) -> list[int]:
+        """Category ids that were seen, those with the highest total first."""
+        totals: Counter[int] = Counter()
         for _, found in self.rows:
-            for name, count in found.items():
-                totals[name] = totals.get(name, 0) + count
-        return sorted(totals, key=lambda name: (-totals[name], name))[:most]
+            totals.update(found)
+        return [label for label, _ in totals.most_common(most)]
+
+    def series(self, most: int = 8) -> list[tuple[float, str, int]]:
+        """(seconds, class name, count) of every frame and each of the ``most`` frequent classes, for plotting."""
+        classes = self.classes(most)
+        return [(time, name_of(label), found.get(label, 0)) for time, found in self.rows for label in classes]
 
     def to_csv(self) -> str:
         """One line per frame: time in seconds, then a column per class."""
         classes = self.classes(most=len(COCO_CATEGORIES))
-        lines = [",".join(["time", *classes])]
-        lines += [
-            ",".join([f"{time:.3f}", *(str(found.get(name, 0)) for name in classes)]) for time, found in self.rows
-        ]
+        lines = [",".join(["time", *(name_of(label) for label in classes)])]
+        lines += [",".join([f"{t:.3f}", *(str(found.get(label, 0)) for label in classes)]) for t, found in self.rows]
         return "\n".join(lines) + "\n"
 
     def sentence(self) -> str:
-        """ "300 frames; at most 3 person, 1 dog at once"."""
+        """ "300 frames; at most 3 people, 1 dog at once"."""
         if not self.rows:
             return "No frames"
-        peaks = {name: max(found.get(name, 0) for _, found in self.rows) for name in self.classes(4)}
-        listed = ", ".join(f"{count} {name}" for name, count in peaks.items())
-        return (
-            f"{len(self.rows)} frames; at most {listed} at once" if listed else f"{len(self.rows)} frames, no objects"
-        )
+        frames = f"{len(self.rows)} frame{'s' if len(self.rows) > 1 else ''}"
+        peaks = {label: max(found.get(label, 0) for _, found in self.rows) for label in self.classes(4)}
+        listed = ", ".join(count_in_words(label, count) for label, count in peaks.items())
+        return f"{frames}; at most {listed} at once" if listed else f"{frames}, no objects"

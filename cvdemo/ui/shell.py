@@ -47,7 +47,7 @@ class Shell:
 def build_app(max_users: int = 32) -> gr.Blocks:
     """The whole page. ``max_users``: how many visitors may stream their webcam at the same time."""
     from cvdemo.detection.api import add_detection_api
-    from cvdemo.detection.tab import create_detection_tab, forget
+    from cvdemo.detection.tab import create_detection_tab
 
     tasks.load_all()
     files.root = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -65,7 +65,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
         def leave(request: gr.Request) -> None:
             session = session_of(request)
             files.leave(session)
-            forget(session)
+            detection.forget(session)
 
         demo.unload(leave)
     return demo

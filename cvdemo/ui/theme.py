@@ -52,5 +52,9 @@ def script() -> str:
 
 
 def launch_look() -> dict[str, object]:
-    """The arguments of ``Blocks.launch`` that carry the look."""
-    return {"theme": theme(), "css": stylesheet(), "js": script()}
+    """The arguments of ``Blocks.launch`` that carry the look.
+
+    The stylesheet goes into the head: what is passed as ``css`` gets every selector prefixed with the container's
+    class, which a switch on ``body`` (projector) could then never match.
+    """
+    return {"theme": theme(), "head": f"<style>{stylesheet()}</style>", "js": script()}
