@@ -65,7 +65,7 @@ def pairs_inside(targets: Targets, rows: Tensor, centres: Tensor, strides: Tenso
     boxes = targets.boxes[rows]
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = ((boxes[:, 2:] - boxes[:, :2]) / 2).clamp(min=float(strides.min()) / 2)
-    inside = ((centres[None] - middle[:, None]).abs() < half[:, None]).all(-1)
+    inside = ((centres[None] - middle[:, None]).abs() <= half[:, None]).all(-1)
     row, cell = inside.nonzero(as_tuple=True)
     return rows[row], cell
 

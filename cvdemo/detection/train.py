@@ -19,14 +19,16 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from cvdemo.core import weights
+from cvdemo.core.errors import CvDemoError
 from cvdemo.detection.losses import Targets, detection_loss
 from cvdemo.detection.nets.compact_detector import CompactDetector, cell_centres, flatten_levels
 from cvdemo.detection.training_data import BatchMaker, PictureCache
@@ -58,8 +60,11 @@ def learning_rate(progress: float, peak: float) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-def start_loader(maker: BatchMaker, batch: int, progress: Callable[[], float]) -> queue.Queue:
-    """Batches made in one background thread, a few ahead; it ends with the process."""
+def start_loader(maker: BatchMaker, batch: int, progress: Callable[[], float]) -> Callable[[], tuple]:
+    """Batches made in one background thread, a few ahead; it ends with the process.
+
+    Returns the function that waits for the next batch; it raises what making the batch raised.
+    """
     ready: queue.Queue = queue.Queue(maxsize=4)
 
     def work() -> None:
@@ -68,11 +73,21 @@ def start_loader(maker: BatchMaker, batch: int, progress: Callable[[], float]) -
             # Jitter the size by one stride either way, so that no object size is tied to one pyramid level.
             size = phase.size + 32 * int(maker.rng.integers(-1, 2))
             # Equal memory and time per step: fewer pictures when they are larger.
-            count = max(8, round(batch * (256 / phase.size) / 8) * 8) if phase.size > 256 else batch
-            ready.put(maker.batch(count, size, phase.mosaic))
+            count = min(batch, max(8, round(batch * (256 / phase.size) / 8) * 8)) if phase.size > 256 else batch
+            try:
+                ready.put(maker.batch(count, size, phase.mosaic))
+            except Exception as error:  # handed to the thread that waits for the batch, which would wait for ever
+                ready.put(error)
+                return
+
+    def take() -> tuple:
+        made = ready.get()
+        if isinstance(made, Exception):
+            raise made
+        return made
 
     threading.Thread(target=work, daemon=True).start()
-    return ready
+    return take
 
 
 def to_targets(rows: np.ndarray, device: torch.device) -> Targets:
@@ -156,7 +171,7 @@ class Trainer:
 
     def start_from(self, path: Path) -> None:
         """Start from earlier weights of our own (safetensors) instead of random ones; the clock starts at zero."""
-        self.network.load_state_dict({n: v.float() for n, v in load_file(path).items()}, strict=False)
+        weights.apply_state(self.network, weights.load_state(path), path.name)
         self.average = {name: value.detach().clone().float() for name, value in self.network.state_dict().items()}
 
 
@@ -173,7 +188,8 @@ def parse_source(text: str) -> tuple[Path, Path, set[int] | None]:
     return Path(parts[0]), Path(parts[1]), ids
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the options, train until the time is spent, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", action="append", type=parse_source, required=True, help="LABELS:FOLDER[:IDS#KEY]")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, weights and log")
@@ -185,25 +201,27 @@ def main() -> None:
     parser.add_argument("--from", dest="start", type=Path, help="our own earlier weights to start from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
 
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    cache = PictureCache(args.cache or args.out / "cache", args.source, args.side)
     trainer = Trainer(torch.device(args.device), args.minutes * 60, args.rate)
     checkpoint = args.out / "checkpoint.pt"
-    if checkpoint.exists():
-        trainer.resume(checkpoint)
-    elif args.start:
-        trainer.start_from(args.start)
+    try:
+        cache = PictureCache(args.cache or args.out / "cache", args.source, args.side)
+        if checkpoint.exists():
+            trainer.resume(checkpoint)
+        elif args.start:
+            trainer.start_from(args.start)
+    except CvDemoError as error:
+        sys.exit(str(error))
     print(f"{len(cache.examples)} pictures, from step {trainer.step}", file=sys.stderr)
 
-    ready = start_loader(BatchMaker(cache, args.seed + trainer.step), args.batch, lambda: trainer.progress)
-    log = (args.out / "log.jsonl").open("a")
+    next_batch = start_loader(BatchMaker(cache, args.seed + trainer.step), args.batch, lambda: trainer.progress)
     saved = time.monotonic()
     sums, count, since = np.zeros(4), 0, time.monotonic()
     while trainer.progress < 1:
-        sums += trainer.train_step(*ready.get())
+        sums += trainer.train_step(*next_batch())
         count += 1
         if trainer.step % 50 == 0:
             seconds = (time.monotonic() - since) / count
@@ -211,8 +229,8 @@ def main() -> None:
                 zip(("classification", "overlap", "distribution", "positives"), (sums / count).round(4).tolist())
             )
             row = {"step": trainer.step, "minutes": round(trainer.elapsed / 60, 2), **row, "seconds": round(seconds, 3)}
-            log.write(json.dumps(row) + "\n")
-            log.flush()
+            with (args.out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(row) + "\n")
             print(f"\r{trainer.progress:6.1%} {row}", end="", file=sys.stderr, flush=True)
             sums, count, since = np.zeros(4), 0, time.monotonic()
         if time.monotonic() - saved > 240:

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cvdemo.core.errors import InputError
 from cvdemo.detection.labels import INDEX_OF_ID
 
 SURE_SCORE = 0.32  # fused pseudo-labels at or above are objects, below are regions not to punish
@@ -116,6 +117,15 @@ class PictureCache:
                         out.write(picture.tobytes())
                     if done % 500 == 0:
                         print(f"\r{annotations.stem}: {done}/{len(names)}", end="", file=sys.stderr, flush=True)
+            read = sum(height > 0 for height, _ in shapes)
+            if not read:  # most likely the wrong folder: remembering it would outlast the mistake
+                target.unlink()
+                raise InputError(
+                    f"None of the {len(names)} pictures of {annotations.name} could be read.",
+                    hint=f"File names must be relative to {root}.",
+                )
+            if read < len(names):
+                print(f"{annotations.stem}: {len(names) - read} of {len(names)} pictures unreadable", file=sys.stderr)
             index.write_text(json.dumps(shapes))
         shapes = [tuple(shape) for shape in json.loads(index.read_text())]
         return np.memmap(target, np.uint8, "r"), shapes

@@ -53,7 +53,7 @@ def assign_by_loop(logits, boxes, targets, centres):
         middle, half = (box[:2] + box[2:]) / 2, np.maximum((box[2:] - box[:2]) / 2, 4.0)
         found = []
         for cell, centre in enumerate(centres):
-            if (abs(centre - middle) < half).all():
+            if (abs(centre - middle) <= half).all():
                 overlap = iou(boxes[picture, cell], box)
                 score = 1 / (1 + np.exp(-logits[picture, cell, label]))
                 found.append((score**0.5 * overlap**6, overlap, cell))
@@ -120,17 +120,17 @@ def scene() -> tuple[torch.Tensor, Targets]:
 def test_the_loss_falls_and_the_boxes_close_in_on_a_fixed_batch():
     torch.manual_seed(0)
     network = CompactDetector(CLASSES, (8, 8, 16, 16, 16), (1, 1, 1, 1), 16, 16).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=6e-3)
     pixels, targets = scene()
     centres, strides = cell_centres(SIZE, SIZE)
     totals, overlaps = [], []
-    for _ in range(40):
+    for _ in range(25):
         logits, bins = flatten_levels(network(pixels))
         terms = detection_loss(logits, bins, targets, centres, strides)
         optimiser.zero_grad()
         terms.total.backward()
         optimiser.step()
-        totals.append(float(terms.total))
+        totals.append(float(terms.total.detach()))
         found = assign(logits.detach(), decode_boxes(bins, centres, strides).detach(), targets, centres, strides)
         overlaps.append(float(found.quality.max()))
     assert all(np.isfinite(totals))
@@ -152,7 +152,7 @@ def test_ignored_regions_are_neither_punished_nor_asked_for():
     targets = targets_of((1, 16, 16, 80, 80, 3, 0.2, 1))
     terms = detection_loss(logits, bins, targets, centres, strides)
     terms.total.backward()
-    inside = ((centres > 16) & (centres < 80)).all(1)
+    inside = ((centres >= 16) & (centres <= 80)).all(1)
     assert inside.any()
     assert terms.positives == 0
     assert (logits.grad[1, inside, 3] == 0).all(), "the ignored class inside the region"

@@ -83,7 +83,7 @@ def test_built_network_is_the_published_one(name):
     "name", ["fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn", "fcos_resnet50_fpn"]
 )
 def test_files_from_before_torchvision_renamed_its_layers_load(name):
-    """Those three files are older than the nested names of FPN and RPN convolutions, and hold frozen batch norms."""
+    """torchvision's layers translate older names of FPN and RPN convolutions while loading; so must ours."""
     model = built(name)
     current = model.state_dict()
     assert not [key for key in current if key.endswith("num_batches_tracked")]

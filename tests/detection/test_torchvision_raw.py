@@ -401,6 +401,8 @@ def test_an_untrained_classifier_stays_below_the_cap():
     predictor = model.roi_heads.box_predictor
     predictor.cls_score.weight.zero_()
     predictor.cls_score.bias.zero_()  # every class scores 1/91, just above the floor
+    predictor.bbox_pred.weight.zero_()  # boxes stay where their proposals are, so none becomes a sliver
+    predictor.bbox_pred.bias.zero_()
     model.rpn._post_nms_top_n = {"training": 0, "testing": 400}
     model.rpn._pre_nms_top_n = {"training": 0, "testing": 400}
     model.rpn.nms_thresh, model.rpn.score_thresh = 1.0, 0.0
