@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,22 @@ def crowd() -> object:
     if portrait is None:
         pytest.skip("matplotlib ships no sample portrait here")
     return examples.compose_crowd(portrait)
+
+
+@pytest.fixture(scope="session")
+def _processor_engine() -> object:
+    from cvdemo.core.engine import Engine
+
+    return Engine(device="cpu", tune=False)
+
+
+@pytest.fixture(scope="module")
+def compact_engine(_processor_engine: object, repository: Path) -> Iterator[object]:
+    """The default engine of a module: on the processor, in float32, with the compact weights that ship."""
+    from cvdemo.core.engine import set_default_engine
+
+    if not (repository / "weights" / "compact_detector.safetensors").is_file():
+        pytest.skip("weights/compact_detector.safetensors is not there")
+    set_default_engine(_processor_engine)  # type: ignore[arg-type]
+    yield _processor_engine
+    set_default_engine(None)

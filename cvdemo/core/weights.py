@@ -229,6 +229,12 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 
 def apply_state(module: nn.Module, state: Mapping[str, torch.Tensor], filename: str) -> None:
     """Load a state dict strictly; WeightsError with counts and one example when it belongs to another network."""
+    try:
+        # First, because layers may translate the names of older files while loading (torchvision's do).
+        module.load_state_dict(dict(state), strict=True)
+        return
+    except (RuntimeError, TypeError) as error:
+        cause = error
     own = module.state_dict()
     missing = sorted(own.keys() - state.keys())
     unexpected = sorted(state.keys() - own.keys())
@@ -238,9 +244,7 @@ def apply_state(module: nn.Module, state: Mapping[str, torch.Tensor], filename: 
         for names, what in ((missing, "missing"), (unexpected, "unknown"), (shapes, "of another shape"))
         if names
     ]
-    if complaints:
-        raise WeightsError(
-            f"{filename} belongs to another network: parameters {', '.join(complaints)}.",
-            hint="Check that the file has the name it was published under.",
-        )
-    module.load_state_dict(state, strict=True)
+    raise WeightsError(
+        f"{filename} belongs to another network: parameters {', '.join(complaints) or 'do not fit'}.",
+        hint="Check that the file has the name it was published under.",
+    ) from cause

@@ -39,7 +39,7 @@ def detect(
     Parameters:
         image: the picture's file.
         model: a name from /detection_models.
-        score_threshold: keep boxes with a score above this, 0.01 to 1.
+        score_threshold: keep boxes with a score above this, 0 to 1.
         iou_threshold: overlap above which one box suppresses another, 0 to 1.
         nms_kind: hard, class-agnostic, soft-linear, soft-gaussian or none.
         max_detections: keep at most this many boxes, best first.

@@ -21,8 +21,7 @@ from cvdemo.detection.nets.compact_detector import (
     decode_boxes,
     flatten_levels,
 )
-from cvdemo.detection.raw import RawDetections, agree
-from cvdemo.detection.torchvision_raw import pixels_of
+from cvdemo.detection.raw import RawDetections, agree, example_picture, pixels_of
 
 LONG_SIDE = 416
 SCORE_FLOOR = 0.01
@@ -98,12 +97,6 @@ def run(network: Any, picture: Any, context: RunContext) -> RawDetections:
     return RawDetections(candidates, None, None, levels, size)
 
 
-def _example() -> np.ndarray:
-    """A 640x480 picture of soft random blobs: structured enough that candidates differ, and always the same."""
-    rng = np.random.default_rng(0)
-    return cv2.resize(rng.integers(0, 256, (12, 16, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
-
-
 def _prepare(network: nn.Module) -> nn.Module:
     return network.fuse()  # type: ignore[operator]
 
@@ -147,7 +140,7 @@ register(
         architecture="CSP backbone, PAN neck, decoupled heads on strides 8, 16, 32; distances as distributions",
         year=2026,
         paper="after FCOS, Tian et al. 2019, arXiv:1904.01355, and GFL, Li et al. 2020, arXiv:2006.04388",
-        lecture="deck 001: anchor-free detection; decks 000-004: YOLO and one-stage detectors",
+        lecture="HUST chapter 7: detection without anchors; all decks: one-stage detectors",
         parameters=2_311_136,
         gflops=1.3,  # at 416 x 320
         metrics={},
@@ -157,7 +150,7 @@ register(
         weights=WeightsFile("compact_detector.safetensors"),
         build=CompactDetector,
         run=run,
-        example=_example,
+        example=example_picture,
         agrees=agree,
         prepare=_prepare,
         precisions=(

@@ -1,88 +1,95 @@
 """The detectors the program offers. Importing this module registers them; adding one is one entry.
 
-The full tier is torchvision's: parameters, operations, accuracy, address and file name are read from torchvision's own
-weight entries, so they cannot drift apart from the file. What torchvision does not know (year, paper, lecture, input in
-words) is written here, with the thresholds each model is published with, which its tests compare with the built model.
+The full tier is torchvision's. Its facts are written here and compared with torchvision's own weight entries by the
+tests: importing torchvision takes a second and 160 MB, which the page spends only when one of its models is run.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import importlib
 from typing import Any
 
-import cv2
-import numpy as np
 from torch import nn
-from torchvision.models import WeightsEnum
-from torchvision.models import detection as torchvision_detection
 
-from cvdemo.core.registry import ModelSpec, Precision, WeightsFile, register
-from cvdemo.detection.raw import RawDetections, agree
-from cvdemo.detection.torchvision_one_stage import infer_fcos, infer_retinanet, infer_ssd
-from cvdemo.detection.torchvision_raw import freeze_batch_norm, fuse_batch_norm
-from cvdemo.detection.torchvision_two_stage import infer_two_stage
+from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
+from cvdemo.detection.labels import COCO_CATEGORIES
+from cvdemo.detection.raw import RawDetections, agree, example_picture
 
 PRECISIONS = (Precision(), Precision(channels_last=True), Precision("bfloat16", channels_last=True))
 
+_PUBLISHED_AT = "https://download.pytorch.org/models/"
 _LARGE = "shorter side 800 px (longer at most 1333), RGB normalised with ImageNet's mean and deviation, padded to 32 px"
-_UNNAMED = ("__background__", "N/A")
 _TWO_STAGE = "two-stage, anchors"
 _ONE_STAGE = "one-stage, anchors"
+_MODULE_OF = {
+    "infer_two_stage": "cvdemo.detection.torchvision_two_stage",
+    "infer_retinanet": "cvdemo.detection.torchvision_one_stage",
+    "infer_fcos": "cvdemo.detection.torchvision_one_stage",
+    "infer_ssd": "cvdemo.detection.torchvision_one_stage",
+}
 
 
-def example_picture() -> np.ndarray:
-    """(480, 640, 3) uint8: soft random blobs with some hard-edged boxes, always the same, for warm-up and measuring."""
-    rng = np.random.default_rng(0)
-    picture = cv2.resize(rng.integers(0, 256, (12, 16, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
-    for x, y, width, height, *colour in rng.integers(0, (560, 420, 160, 160, 256, 256, 256), (8, 7)).tolist():
-        cv2.rectangle(picture, (x, y), (x + 20 + width, y + 20 + height), colour, thickness=-1)
-    return picture
-
-
-def build_torchvision(builder: Callable[..., nn.Module], frozen: bool) -> nn.Module:
-    """A torchvision detector with random weights, in eval mode, shaped like its published file.
+def build_torchvision(name: str, frozen: bool) -> nn.Module:
+    """torchvision's detector of that name with random weights, in eval mode, shaped like its published file.
 
     frozen: whether that file was saved with frozen batch norm in the backbone, which torchvision itself builds only
     when it is told to fetch weights.
     """
-    model = builder(weights=None, weights_backbone=None)
+    from torchvision.models import detection
+
+    from cvdemo.detection.torchvision_raw import freeze_batch_norm
+
+    model = getattr(detection, name)(weights=None, weights_backbone=None)
     return (freeze_batch_norm(model) if frozen else model).eval()
 
 
+def run_torchvision(model: Any, picture: Any, context: RunContext, *, infer: str, name: str) -> RawDetections:
+    """Raw candidates of one picture by the ``infer_…`` function of that name."""
+    found: RawDetections = getattr(importlib.import_module(_MODULE_OF[infer]), infer)(
+        model, picture, context, name=name
+    )
+    return found
+
+
+def prepare_torchvision(model: nn.Module) -> nn.Module:
+    """Fold batch normalisation into the convolutions before it."""
+    from cvdemo.detection.torchvision_raw import fuse_batch_norm
+
+    return fuse_batch_norm(model)
+
+
 def torchvision_spec(
-    weights: WeightsEnum,
-    builder: Callable[..., nn.Module],
-    infer: Callable[..., RawDetections],
+    name: str,
+    filename: str,
     *,
+    infer: str,
+    box_ap: float,
     defaults: tuple[float, float, int],
     frozen: bool = False,
     **facts: Any,
 ) -> ModelSpec:
-    """A registry entry from torchvision's weight entry and builder.
+    """A registry entry for torchvision's builder ``name`` and its published file.
 
-    defaults: the model's own score threshold, IoU threshold and number of detections.
-    frozen: see :func:`build_torchvision`.   facts: title, family, architecture, year, paper, lecture, input.
+    infer: the function that runs it, see ``run_torchvision``.   box_ap: published, on COCO val2017.
+    defaults: the model's own score threshold, IoU threshold and number of detections.   frozen: see
+    ``build_torchvision``.   facts: parameters, gflops, title, family, architecture, year, paper, lecture, input.
     """
-    meta = weights.meta
-    name = builder.__name__
     score_threshold, iou_threshold, max_detections = defaults
     return ModelSpec(
         name=name,
         task="detection",
         tier="full",
-        parameters=meta["num_params"],
-        gflops=meta["_ops"],
-        metrics={"COCO val2017 box AP": meta["_metrics"]["COCO-val2017"]["box_map"]},
+        metrics={"COCO val2017 box AP": box_ap},
         licence="BSD-3-Clause (torchvision); weights trained on COCO 2017",
-        categories=tuple(category for category in meta["categories"] if category not in _UNNAMED),
-        weights=WeightsFile.from_url(weights.url),
-        build=functools.partial(build_torchvision, builder, frozen),
-        run=functools.partial(infer, name=name),
+        categories=tuple(category.name for category in COCO_CATEGORIES),
+        weights=WeightsFile.from_url(_PUBLISHED_AT + filename),
+        build=functools.partial(build_torchvision, name, frozen),
+        run=functools.partial(run_torchvision, infer=infer, name=name),
         example=example_picture,
         agrees=agree,
         precisions=PRECISIONS,
-        prepare=fuse_batch_norm,
+        prepare=prepare_torchvision,
         extras={
             "defaults": {
                 "score_threshold": score_threshold,
@@ -96,9 +103,12 @@ def torchvision_spec(
 
 TORCHVISION_SPECS = (
     torchvision_spec(
-        torchvision_detection.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
-        torchvision_detection.fasterrcnn_resnet50_fpn_v2,
-        infer_two_stage,
+        "fasterrcnn_resnet50_fpn_v2",
+        "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
+        infer="infer_two_stage",
+        parameters=43_712_278,
+        gflops=280.371,
+        box_ap=46.7,
         defaults=(0.05, 0.5, 100),
         title="Faster R-CNN, ResNet-50 FPN v2",
         family=_TWO_STAGE,
@@ -109,9 +119,12 @@ TORCHVISION_SPECS = (
         input=_LARGE,
     ),
     torchvision_spec(
-        torchvision_detection.FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1,
-        torchvision_detection.fasterrcnn_mobilenet_v3_large_fpn,
-        infer_two_stage,
+        "fasterrcnn_mobilenet_v3_large_fpn",
+        "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
+        infer="infer_two_stage",
+        parameters=19_386_354,
+        gflops=4.494,
+        box_ap=32.8,
         defaults=(0.05, 0.5, 100),
         frozen=True,
         title="Faster R-CNN, MobileNetV3-Large FPN",
@@ -123,9 +136,12 @@ TORCHVISION_SPECS = (
         input=_LARGE,
     ),
     torchvision_spec(
-        torchvision_detection.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1,
-        torchvision_detection.fasterrcnn_mobilenet_v3_large_320_fpn,
-        infer_two_stage,
+        "fasterrcnn_mobilenet_v3_large_320_fpn",
+        "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
+        infer="infer_two_stage",
+        parameters=19_386_354,
+        gflops=0.719,
+        box_ap=22.8,
         defaults=(0.05, 0.5, 100),
         frozen=True,
         title="Faster R-CNN, MobileNetV3-Large 320 FPN",
@@ -137,9 +153,12 @@ TORCHVISION_SPECS = (
         input=_LARGE.replace("800", "320").replace("1333", "640"),
     ),
     torchvision_spec(
-        torchvision_detection.RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1,
-        torchvision_detection.retinanet_resnet50_fpn_v2,
-        infer_retinanet,
+        "retinanet_resnet50_fpn_v2",
+        "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
+        infer="infer_retinanet",
+        parameters=38_198_935,
+        gflops=152.238,
+        box_ap=41.5,
         defaults=(0.05, 0.5, 300),
         title="RetinaNet, ResNet-50 FPN v2",
         family=_ONE_STAGE,
@@ -150,9 +169,12 @@ TORCHVISION_SPECS = (
         input=_LARGE,
     ),
     torchvision_spec(
-        torchvision_detection.FCOS_ResNet50_FPN_Weights.COCO_V1,
-        torchvision_detection.fcos_resnet50_fpn,
-        infer_fcos,
+        "fcos_resnet50_fpn",
+        "fcos_resnet50_fpn_coco-99b0c9b7.pth",
+        infer="infer_fcos",
+        parameters=32_269_600,
+        gflops=128.207,
+        box_ap=39.2,
         defaults=(0.2, 0.6, 100),
         frozen=True,
         title="FCOS, ResNet-50 FPN",
@@ -164,9 +186,12 @@ TORCHVISION_SPECS = (
         input=_LARGE,
     ),
     torchvision_spec(
-        torchvision_detection.SSD300_VGG16_Weights.COCO_V1,
-        torchvision_detection.ssd300_vgg16,
-        infer_ssd,
+        "ssd300_vgg16",
+        "ssd300_vgg16_coco-b556d3b4.pth",
+        infer="infer_ssd",
+        parameters=35_641_826,
+        gflops=34.858,
+        box_ap=25.1,
         defaults=(0.01, 0.45, 200),
         title="SSD300, VGG-16",
         family=_ONE_STAGE,
@@ -177,9 +202,12 @@ TORCHVISION_SPECS = (
         input="300x300 px whatever the picture's shape, RGB in [0, 255] minus VGG's mean",
     ),
     torchvision_spec(
-        torchvision_detection.SSDLite320_MobileNet_V3_Large_Weights.COCO_V1,
-        torchvision_detection.ssdlite320_mobilenet_v3_large,
-        infer_ssd,
+        "ssdlite320_mobilenet_v3_large",
+        "ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
+        infer="infer_ssd",
+        parameters=3_440_060,
+        gflops=0.583,
+        box_ap=21.3,
         defaults=(0.001, 0.55, 300),
         title="SSDlite320, MobileNetV3-Large",
         family=_ONE_STAGE,

@@ -41,7 +41,7 @@ class DetectionSettings(Settings):
     """Everything that acts on candidates already computed. Defaults suit the compact detector."""
 
     score_threshold: float = setting(
-        0.35, label="Score threshold", minimum=0.01, maximum=1.0, step=0.01,
+        0.35, label="Score threshold", minimum=0.0, maximum=1.0, step=0.01,
         help="Only boxes with a score above this are shown. Lower finds more and errs more.",
     )  # fmt: skip
     iou_threshold: float = setting(
@@ -70,7 +70,13 @@ class DetectionSettings(Settings):
         (), label="Classes", choices=CLASS_NAMES, help="Show only these classes; none chosen shows all."
     )
     line_width: int = setting(
-        2, label="Line width", minimum=1, maximum=12, step=1, advanced=True, help="Thickness of the boxes, in pixels."
+        2,
+        label="Line width",
+        minimum=1,
+        maximum=12,
+        step=1,
+        advanced=True,
+        help="Thickness of the boxes, in pixels (more on pictures over 1000 px).",
     )
     show_labels: bool = setting(True, label="Labels", advanced=True, help="Write the class on each box.")
     show_scores: bool = setting(True, label="Scores", advanced=True, help="Write the score beside the class.")

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,7 +27,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from cvdemo.core.registry import RunContext
 from cvdemo.detection.candidates import Candidates
 from cvdemo.detection.labels import NAME_OF_ID
-from cvdemo.detection.raw import RawDetections
+from cvdemo.detection.raw import RawDetections, pixels_of
 
 SCORE_FLOOR = 0.01
 
@@ -44,14 +43,6 @@ class NetworkInput:
     tensor: Tensor
     size: tuple[int, int]
     picture: tuple[int, int]
-
-
-def pixels_of(picture: Any) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a ``core.media.Picture`` or of such an array; ValueError for anything else."""
-    pixels = np.asarray(getattr(picture, "pixels", picture))
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
-        raise ValueError(f"a picture must be (H, W, 3) uint8 RGB, not {pixels.shape} {pixels.dtype}")
-    return np.ascontiguousarray(pixels)
 
 
 def resized_size(transform: Any, height: int, width: int) -> tuple[int, int]:

@@ -82,7 +82,10 @@ def test_assignment_against_a_loop(seed):
     targets = random_targets(rng, int(rng.integers(1, 14)), pictures)
     # Predictions that all reach the middle of the picture overlap whatever lies there, so few metrics are zero.
     around = np.concatenate(
-        [centres.numpy() - rng.uniform(3, 50, (pictures, cells, 2)), centres + rng.uniform(3, 50, (pictures, cells, 2))],
+        [
+            centres.numpy() - rng.uniform(3, 50, (pictures, cells, 2)),
+            centres + rng.uniform(3, 50, (pictures, cells, 2)),
+        ],
         -1,
     )
     boxes = torch.from_numpy(around).float()

@@ -1,6 +1,7 @@
 """The recipe end to end on a handful of synthetic pictures: a run, a resumed run, and what it leaves behind."""
 
 import argparse
+import itertools
 import json
 import math
 from pathlib import Path
@@ -75,8 +76,9 @@ def test_a_run_leaves_a_checkpoint_and_weights_that_load_strictly(first_run):
 def test_the_same_command_with_more_time_goes_on_where_it_stopped(first_run, source, tmp_path, capsys):
     before = checkpoint_of(first_run)
     (tmp_path / "checkpoint.pt").write_bytes((first_run / "checkpoint.pt").read_bytes())
+    minutes = str(before["clock"]["elapsed"] / 60 + 0.003)
     train.main(["--source", source, "--out", str(tmp_path), "--cache", str(first_run / "cache"), "--batch", "2",
-                "--side", "128", "--device", "cpu", "--minutes", str(before["clock"]["elapsed"] / 60 + 0.003)])  # fmt: skip
+                "--side", "128", "--device", "cpu", "--minutes", minutes])  # fmt: skip
     after = checkpoint_of(tmp_path)
     assert f"4 pictures, from step {before['clock']['step']}" in capsys.readouterr().err
     assert after["clock"]["step"] > before["clock"]["step"]
@@ -143,16 +145,16 @@ def test_the_average_follows_the_network():
 
 
 def test_the_schedule():
-    monkey_free = (Phase(0.0, 192, 0.5), Phase(0.3, 256, 0.5), Phase(0.7, 320, 0.4), Phase(0.88, 320, 0.0))
+    phases = (Phase(0.0, 192, 0.5), Phase(0.3, 256, 0.5), Phase(0.7, 320, 0.4), Phase(0.88, 320, 0.0))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "PHASES", monkey_free)
+        patch.setattr(train, "PHASES", phases)
         assert [phase_at(p).size for p in (0, 0.29, 0.3, 0.69, 0.7, 1.0)] == [192, 192, 256, 256, 320, 320]
         assert phase_at(0.99).mosaic == 0
     assert learning_rate(0, 1.0) == pytest.approx(0.05)
     assert learning_rate(0.02, 1.0) == pytest.approx(1.0, abs=0.01)
     assert learning_rate(1.0, 1.0) == pytest.approx(0.02)
     rates = [learning_rate(p, 1.0) for p in np.linspace(0.02, 1, 50)]
-    assert all(b < a for a, b in zip(rates, rates[1:])), "falls after the warm-up"
+    assert all(b < a for a, b in itertools.pairwise(rates)), "falls after the warm-up"
 
 
 def test_rows_become_targets():

@@ -42,8 +42,13 @@ def red_rectangle(height: int, width: int, x: int, y: int, w: int, h: int) -> np
 @pytest.fixture
 def rectangles(tmp_path) -> PictureCache:
     """Five pictures of different shape, one red rectangle each, labelled as a car."""
-    sizes = [(120, 200, 30, 20, 80, 60), (200, 120, 10, 100, 90, 70), (160, 160, 0, 0, 60, 160), (90, 240, 150, 5, 85, 80),
-             (300, 300, 100, 120, 150, 90)]  # fmt: skip
+    sizes = [
+        (120, 200, 30, 20, 80, 60),
+        (200, 120, 10, 100, 90, 70),
+        (160, 160, 0, 0, 60, 160),
+        (90, 240, 150, 5, 85, 80),
+        (300, 300, 100, 120, 150, 90),
+    ]  # height, width, x, y, w, h
     pictures = {f"{i}.png": red_rectangle(*row) for i, row in enumerate(sizes)}
     boxes = [
         {"image_id": 10 + i, "category_id": CAR.id, "bbox": [x, y, w, h]} for i, (_, _, x, y, w, h) in enumerate(sizes)
