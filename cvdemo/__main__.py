@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -29,14 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; foreseen problems end in one line on standard error and exit code 2."""
     args = build_parser().parse_args(arguments)
     try:
-        return int(args.run(args) or 0)
+        code = int(args.run(args) or 0)
+        sys.stdout.flush()
+        return code
     except CvDemoError as error:
         print(f"cvdemo: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("cvdemo: stopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # such as `... --json - | head`
+    except BrokenPipeError:  # such as `... --json - | head`; what is left goes nowhere, or Python complains at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 

@@ -28,7 +28,7 @@ def crowd() -> object:
     """The composed crowd picture, (H, W, 3) uint8; skips where matplotlib's sample portrait is missing."""
     from cvdemo.ui import examples
 
-    portrait = examples._portrait()
+    portrait = examples.load_portrait()
     if portrait is None:
         pytest.skip("matplotlib ships no sample portrait here")
     return examples.compose_crowd(portrait)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "detect", help="find objects in a picture, a folder or a video", description=__doc__
     )
-    parser.add_argument("input", type=Path, metavar="INPUT", help="a picture, a folder of pictures, or a video")
+    parser.add_argument("input", type=_local_path, metavar="INPUT", help="a picture, a folder of pictures, or a video")
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, help=f"see `python -m cvdemo models` (default: {DEFAULT_MODEL})"
     )
@@ -39,15 +41,22 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     return parser
 
 
+def _local_path(text: str) -> Path:
+    if "://" in text:  # Path would fold the two slashes into one and hide the reason
+        raise argparse.ArgumentTypeError(f"{text} is a web address, not a file; download it and give the file")
+    return Path(text)
+
+
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say; 0 when every input could be read, 1 when some could not."""
     from cvdemo import tasks
 
     tasks.load_all()
     settings = DetectionSettings.from_arguments(args, base=settings_for(args.model))
-    if args.input.is_dir():
+    # Not Path.is_dir, which raises for names the file system cannot hold.
+    if os.path.isdir(args.input):
         return _folder(args, settings)
-    if args.input.is_file() and is_video(args.input):
+    if os.path.isfile(args.input) and is_video(args.input):
         return _video(args, settings)
     detections = _picture(args.input, args.model, settings, args.save)
     print(f"{args.input.name}: {detections.sentence()}", file=sys.stderr)
@@ -72,11 +81,13 @@ def _folder(args: argparse.Namespace, settings: DetectionSettings) -> int:
             f"{args.input} holds no pictures.", hint=f"Known endings: {' '.join(sorted(PICTURE_SUFFIXES))}."
         )
     if args.save is not None:
-        args.save.mkdir(parents=True, exist_ok=True)
+        _make_folder(args.save, args.input)
+    stems = Counter(path.stem for path in paths)
     found: list[tuple[str, Detections]] = []
     failed = 0
     for number, path in enumerate(paths, 1):
-        target = args.save / f"{path.stem}.png" if args.save is not None else None
+        stem = path.stem if stems[path.stem] == 1 else path.name  # a.jpg and a.png must not share a.png
+        target = args.save / f"{stem}.png" if args.save is not None else None
         try:
             detections = _picture(path, args.model, settings, target)
         except InputError as error:  # one bad file must not cost the others
@@ -89,6 +100,17 @@ def _folder(args: argparse.Namespace, settings: DetectionSettings) -> int:
     _write(args.coco, _to_json(coco_document(found)))
     _write(args.csv, "".join(d.to_csv(name, header=not index) for index, (name, d) in enumerate(found)))
     return 1 if failed else 0
+
+
+def _make_folder(folder: Path, source: Path) -> None:
+    if folder.resolve() == source.resolve():
+        raise InputError(f"--save would write over the pictures in {folder}.", hint="Give another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be used as a folder: {error.strerror}.", hint="Choose another place."
+        ) from error
 
 
 def _video(args: argparse.Namespace, settings: DetectionSettings) -> int:

@@ -90,8 +90,8 @@ def assign(logits: Tensor, boxes: Tensor, targets: Targets, centres: Tensor, str
     keep = (torch.arange(len(obj), device=obj.device) - first) < CELLS_PER_OBJECT
     obj, cell, image, overlap, metric = obj[keep], cell[keep], image[keep], overlap[keep], metric[keep]
 
-    # A cell wanted by two objects goes to the one it overlaps more: the last row in rising order of overlap. (A maximum,
-    # not an indexed write: which of several writes to one place wins is undefined on GPUs.)
+    # A cell wanted by two objects goes to the one it overlaps more: the last row in rising order of overlap. (A
+    # maximum, not an indexed write: which of several writes to one place wins is undefined on GPUs.)
     flat = image * cells + cell
     order = torch.argsort(overlap)
     last = torch.full((len(boxes) * cells,), -1, dtype=torch.long, device=obj.device)

@@ -55,6 +55,7 @@ def create_detection_tab(shell: Any, user_limit: int) -> DetectionTab:
         projector=shell.projector,
         pill=shell.pill,
         picture_state=gr.State(None, time_to_live=3600),
+        view_cache=gr.State(view.ViewCache(), time_to_live=3600),
         clip_state=gr.State(None, time_to_live=3600),
         mode=gr.State("picture"),
     )
@@ -84,7 +85,9 @@ def _inputs(examples: list[Example]) -> dict[str, Any]:
                 elem_id="detection-examples",
                 api_visibility="private",
             )
-            find = gr.Button("Find objects", variant="primary", elem_id="detection-find")
+            with gr.Row():
+                find = gr.Button("Find objects", variant="primary", scale=3, elem_id="detection-find")
+                halt = gr.Button("Stop", scale=1, min_width=80, elem_id="detection-halt")
         with gr.Tab("Video", id="video") as video_mode:
             clip = video_file(
                 label="Drop or choose a video file", sources=["upload"], height=200, elem_id="detection-clip"
@@ -125,7 +128,7 @@ def _inputs(examples: list[Example]) -> dict[str, Any]:
     gr.Markdown(PRIVACY, elem_classes="privacy")
     return {
         "modes": {"picture": picture_mode, "video": video_mode, "live": live_mode},
-        "picture": picture, "find": find, "clip": clip, "stride": stride, "start": start, "stop": stop,
+        "picture": picture, "find": find, "halt": halt, "clip": clip, "stride": stride, "start": start, "stop": stop,
         "camera": camera, "model": model, "card": card, "settings": [widgets[name] for name in NAMES], "own": own,
     }  # fmt: skip
 

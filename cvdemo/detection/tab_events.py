@@ -32,6 +32,7 @@ class Parts:
     modes: dict[str, Any]
     picture: Any
     find: Any
+    halt: Any
     clip: Any
     stride: Any
     start: Any
@@ -56,6 +57,7 @@ class Parts:
     projector: Any
     pill: Any
     picture_state: Any
+    view_cache: Any
     clip_state: Any
     mode: Any
 
@@ -88,25 +90,35 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
     """Pictures and models run the network; returns the function that runs it again."""
 
     def run(
-        request: gr.Request, path: str | None, model: str, state: Any, projector: bool, *values: Any
+        request: gr.Request,
+        path: str | None,
+        model: str,
+        state: Any,
+        cache: view.ViewCache,
+        _mode: str,
+        projector: bool,
+        *values: Any,
     ) -> Iterator[tuple[Any, ...]]:
-        unchanged = (gr.skip(),) * 4
         if not path:
-            yield state, gr.skip(), problem("Choose a picture first: drop a file, paste one, or use the camera."), \
-                gr.skip(), gr.skip()  # fmt: skip
+            yield _only_line(state, problem("Choose a picture first: drop a file, paste one, or use the camera."))
             return
         user = session_of(request)
         try:
             picture = read_picture(files.claim(user, path), name=Path(path).name)
+            known = cache.get(picture, model)
+            if known is not None:
+                yield known, *drawn(known, projector, values)
+                return
             for event in follow(
                 lambda progress, cancel: look_at(picture, model, user, progress=progress, cancel=cancel)
             ):
                 if isinstance(event, Done):
+                    cache.put(event.value)
                     yield event.value, *drawn(event.value, projector, values)
                 else:
-                    yield state, gr.skip(), working(event.text, event.fraction), gr.skip(), gr.skip()
+                    yield _only_line(state, working(event.text, event.fraction))
         except CvDemoError as error:
-            yield state, unchanged[0], problem(str(error)), *unchanged[2:]
+            yield _only_line(state, problem(str(error)))
 
     # A cleared input is no reason to complain: only a press on the button reports a missing picture.
     ran = [
@@ -116,6 +128,10 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
     ]
     for event in ran:
         event.then(refresh_pill, None, parts.pill, show_progress="hidden", api_visibility="private")
+    parts.halt.click(
+        lambda: status("Stopped", "What was downloaded so far is kept for the next try."), None, parts.status,
+        cancels=ran, queue=False, api_visibility="private",
+    )  # fmt: skip
     parts.model.change(
         lambda name: registry.model_card(registry.get(name)), parts.model, parts.card, queue=False,
         show_progress="hidden", api_visibility="private",
@@ -123,11 +139,17 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
     return _if_picture(run)
 
 
+def _only_line(state: Any, line: str) -> tuple[Any, ...]:
+    """Outputs of ``run_on`` that change nothing but the line under the result."""
+    return state, gr.skip(), line, gr.skip(), gr.skip()
+
+
 def run_on(trigger: Any, parts: Parts, run: Any) -> Any:
     """Run the network on the chosen picture when ``trigger`` fires."""
+    remembered = [parts.picture_state, parts.view_cache, parts.mode]
     return trigger(
         run,
-        [parts.picture, parts.model, parts.picture_state, parts.projector, *parts.settings],
+        [parts.picture, parts.model, *remembered, parts.projector, *parts.settings],
         [parts.picture_state, parts.viewer, parts.status, parts.table, parts.numbers],
         show_progress="hidden",
         trigger_mode="always_last",
@@ -138,8 +160,11 @@ def run_on(trigger: Any, parts: Parts, run: Any) -> Any:
 
 
 def _if_picture(run: Any) -> Any:
+    """``run`` where there is a picture and its mode is open; changes of the model concern the other modes too."""
+
     def guarded(request: gr.Request, path: str | None, *rest: Any) -> Iterator[tuple[Any, ...]]:
-        if path:
+        mode = rest[3]
+        if path and mode == "picture":
             yield from run(request, path, *rest)
         else:
             yield (gr.skip(),) * 5

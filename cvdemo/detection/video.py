@@ -12,6 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from cvdemo.core.engine import Engine
+from cvdemo.core.files import existing_file
 from cvdemo.core.video import Frame, VideoInfo, transform_video
 from cvdemo.detection.predict import DetectionSettings, Inference, decode, draw, infer
 from cvdemo.detection.raw import RawDetections
@@ -69,7 +70,7 @@ def annotate(
     A ``track`` of the same file, model and stride saves the network. ``preview`` is given each drawn frame and its
     sentence. Errors as in ``core.video.transform_video`` and ``predict.infer``.
     """
-    source, target = Path(source), Path(target)
+    source, target = existing_file(source), Path(target)
     key = track_key(source, model, stride)
     if track is None or track.key != key:
         track = VideoTrack(key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +37,28 @@ class PictureView:
     display: np.ndarray
     scale: float
     inference: Inference
+
+
+class ViewCache:
+    """The last few pictures and models of one session, so that going back to one does not run the network again."""
+
+    def __init__(self, most: int = 6) -> None:
+        self.most = most
+        self._views: OrderedDict[tuple[str, str], PictureView] = OrderedDict()
+
+    def get(self, picture: Picture, model: str) -> PictureView | None:
+        """What the model returned for a picture of the same content, None when it is not remembered."""
+        key = (picture.fingerprint, model)
+        if key in self._views:
+            self._views.move_to_end(key)
+        return self._views.get(key)
+
+    def put(self, view: PictureView) -> None:
+        """Remember a view and forget the one that was not looked at for longest."""
+        self._views[view.picture.fingerprint, view.inference.model] = view
+        self._views.move_to_end((view.picture.fingerprint, view.inference.model))
+        while len(self._views) > self.most:
+            self._views.popitem(last=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
-"""Example pictures and a clip: files inside installed packages, and scenes the project composes from them.
+"""Example pictures and a clip: files inside installed packages, and scenes the project composed from them.
 
-Nothing is downloaded and no photograph is stored in the repository. The portrait is Grace Hopper's official photograph
-(U.S. Navy, public domain), which matplotlib ships as sample data; the animals and the bus come with gradio.
+Nothing is downloaded. ``python -m cvdemo.ui.examples`` composes the scenes in ``assets/examples`` again. The portrait
+is Grace Hopper's official photograph (U.S. Navy, public domain), which matplotlib ships as sample data; the animals and
+the tower come with gradio.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,12 @@ import cv2
 import numpy as np
 
 from cvdemo.core.media import read_picture, save_picture
-from cvdemo.core.video import VideoWriter
 
 Pixels = np.ndarray
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets" / "examples"
+PORTRAIT = ("mpl-data", "sample_data", "grace_hopper.jpg")
+GRADIO = ("media_assets", "images")
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ def _package_file(package: str, *parts: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _portrait() -> Pixels | None:
-    path = _package_file("matplotlib", "mpl-data", "sample_data", "grace_hopper.jpg")
+def load_portrait() -> Pixels | None:
+    """The portrait that matplotlib ships, (H, W, 3) uint8; None where it does not."""
+    path = _package_file("matplotlib", *PORTRAIT)
     return None if path is None else read_picture(path).pixels
 
 
@@ -79,8 +83,10 @@ def compose_crowd(portrait: Pixels, height: int = 600, width: int = 1000) -> Pix
     return scene
 
 
-def _write_pan(scene: Pixels, path: Path, seconds: float = 6.0, fps: float = 15.0) -> None:
+def write_pan(scene: Pixels, path: Path, seconds: float = 6.0, fps: float = 15.0) -> None:
     """A camera that moves across a scene and back, 640x480."""
+    from cvdemo.core.video import VideoWriter  # the page itself only copies the finished clip
+
     height, width = scene.shape[:2]
     view_height, view_width = int(height * 0.8), int(height * 0.8 * 4 / 3)
     frames = int(seconds * fps)
@@ -92,43 +98,49 @@ def _write_pan(scene: Pixels, path: Path, seconds: float = 6.0, fps: float = 15.
             writer.write(cv2.resize(view, (640, 480), interpolation=cv2.INTER_AREA))
 
 
-def _made(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
-    """A generated file, made when it is not there yet; written under another name first, so it is never half there."""
-    target = folder / name
+def _copied(original: Path | None, folder: Path) -> Path | None:
+    """A copy of a file in ``folder`` (the page serves no other files), None when there is no original."""
+    if original is None or not original.is_file():
+        return None
+    target = folder / original.name
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(suffix=target.suffix, dir=folder)
         os.close(handle)
-        make(Path(draft))
-        os.replace(draft, target)
+        shutil.copyfile(original, draft)
+        os.replace(draft, target)  # complete or not there at all, also when two processes start together
     return target
 
 
 def pictures(folder: Path) -> list[Example]:
-    """Example pictures that exist on this machine, made in or copied to ``folder`` (the page serves no other files)."""
-    found: list[Example] = []
-    portrait = _portrait()
-    if portrait is not None:
-        crowd = _made(folder, "crowd.png", lambda path: save_picture(path, compose_crowd(portrait)))
-        found.append(Example("crowd", "Seven copies of one portrait, overlapping", crowd))
-        path = _made(folder, "portrait.png", lambda path: save_picture(path, portrait))
-        found.append(Example("portrait", "Portrait of Grace Hopper", path))
-    for name, title, file in (
-        ("cheetah", "A cheetah, which is not one of the 80 classes", "cheetah.jpg"),
-        ("lion", "Two lions, which are not among the 80 classes either", "lion.jpg"),
-        ("tower", "A tower: nothing to find", "tower.jpg"),
-    ):
-        original = _package_file("gradio", "media_assets", "images", file)
-        if original is not None:
-            copy = _made(folder, file, lambda path, original=original: shutil.copyfile(original, path))  # type: ignore[misc]
-            found.append(Example(name, title, copy))
-    return found
+    """Example pictures that exist on this machine, copied to ``folder``."""
+    originals = (
+        ("crowd", "Seven copies of one portrait, overlapping", ASSETS / "crowd.jpg"),
+        ("portrait", "Portrait of Grace Hopper", _package_file("matplotlib", *PORTRAIT)),
+        ("cheetah", "A cheetah, which is not one of the 80 classes", _package_file("gradio", *GRADIO, "cheetah.jpg")),
+        ("lion", "Two lions, which are not among the 80 classes either", _package_file("gradio", *GRADIO, "lion.jpg")),
+        ("tower", "A tower: nothing to find", _package_file("gradio", *GRADIO, "tower.jpg")),
+    )
+    copies = ((name, title, _copied(original, folder)) for name, title, original in originals)
+    return [Example(name, title, path) for name, title, path in copies if path is not None]
 
 
 def clips(folder: Path) -> list[Example]:
-    """Example clips, generated in ``folder``."""
-    portrait = _portrait()
+    """Example clips, copied to ``folder``."""
+    path = _copied(ASSETS / "pan.mp4", folder)
+    return [] if path is None else [Example("pan", "A camera moving across the crowd", path)]
+
+
+def main() -> None:
+    """Compose the scene and the clip again and write them to ``assets/examples`` (how the committed ones were made)."""
+    portrait = load_portrait()
     if portrait is None:
-        return []
-    path = _made(folder, "pan.mp4", lambda target: _write_pan(compose_crowd(portrait), target))
-    return [Example("pan", "A camera moving across the crowd", path)]
+        raise SystemExit("matplotlib's sample portrait is not installed")
+    ASSETS.mkdir(parents=True, exist_ok=True)
+    scene = compose_crowd(portrait)
+    save_picture(ASSETS / "crowd.jpg", scene)
+    write_pan(scene, ASSETS / "pan.mp4")
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-features=Translate,OptimizationHints",
+    "--host-resolver-rules=MAP classroom.test 127.0.0.1",
 ]  # fmt: skip
 
 

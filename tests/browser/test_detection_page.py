@@ -141,9 +141,9 @@ def test_downloads(visit: Any, kind: str, tmp_path: Path) -> None:
 
 def test_video_file_is_annotated_and_redrawn_without_the_network(visit: Any, tmp_path: Path) -> None:
     from cvdemo.core.video import VideoWriter, probe_video
-    from cvdemo.ui.examples import _portrait, compose_crowd
+    from cvdemo.ui.examples import compose_crowd, load_portrait
 
-    portrait = _portrait()
+    portrait = load_portrait()
     assert portrait is not None
     scene = compose_crowd(portrait)
     clip = tmp_path / "clip.mp4"
@@ -194,3 +194,48 @@ def test_webcam_shows_boxes_live(visit: Any) -> None:
     page.wait_for_selector("#detection-camera [title='start recording']", state="attached")
     assert visit.errors == []
     assert visit.foreign == []
+
+
+def test_an_unavailable_model_says_what_to_do_and_coming_back_needs_no_network(visit: Any) -> None:
+    page = visit.page
+    first, before = sentence(page), runs_of(page)
+    page.get_by_label(re.compile("Model \\(runs")).click()
+    option = page.get_by_role("option", name=re.compile("FCOS.*offline"))
+    option.click()
+    page.wait_for_selector("#detection-status .problem")
+    assert "fcos_resnet50_fpn" in sentence(page)
+    assert "weights" in sentence(page)
+    page.get_by_label(re.compile("Model \\(runs")).click()
+    page.get_by_role("option", name=re.compile("Compact detector")).click()
+    page.wait_for_selector("#detection-status .timing")
+    assert sentence(page) == first
+    assert runs_of(page) == before
+    assert visit.errors == []
+
+
+def test_a_video_can_be_stopped(visit: Any, tmp_path: Path) -> None:
+    from cvdemo.core.video import VideoWriter
+
+    clip = tmp_path / "long.mp4"
+    with VideoWriter(clip, 25, (320, 240)) as writer:
+        for step in range(400):
+            writer.write(np.full((240, 320, 3), step % 250, np.uint8))
+    page = visit.page
+    page.get_by_role("tab", name="Video").click()
+    page.set_input_files("#detection-clip input[type=file]", clip)
+    page.wait_for_selector("#detection-clip video")
+    page.click("#detection-run-video")
+    page.wait_for_selector("#detection-status progress")
+    page.click("#detection-stop")
+    page.wait_for_function("() => document.querySelector('#detection-status').innerText.startsWith('Stopped')")
+    page.get_by_role("tab", name="Picture").click()
+    page.wait_for_function("() => /people|person/.test(document.querySelector('#detection-status').innerText)")
+
+
+def test_the_camera_hint_shows_only_where_the_camera_is_refused(browser: Any, visit: Any, server: str) -> None:
+    assert not visit.page.locator("#secure-hint p").is_visible()
+    port = server.rsplit(":", 1)[1]
+    page = visit.page.context.new_page()
+    page.goto(f"http://classroom.test:{port}")  # resolved to this machine, but not a secure context
+    page.wait_for_selector("#secure-hint p", state="visible")
+    assert "--ssl-certfile" in page.inner_text("#secure-hint p")
