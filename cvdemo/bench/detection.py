@@ -27,7 +27,7 @@ from cvdemo.core.media import Picture
 from cvdemo.core.registry import RANDOM_WEIGHTS_KEY, ModelSpec
 from cvdemo.detection.candidates import Candidates
 from cvdemo.detection.labels import COCO_CATEGORIES
-from cvdemo.detection.predict import TASK, DetectionSettings, Inference, infer
+from cvdemo.detection.predict import TASK, DetectionSettings, Inference
 from cvdemo.detection.raw import RawDetections
 from cvdemo.detection.view import PictureView, render
 from cvdemo.ui.viewer import shown
@@ -153,12 +153,10 @@ def slider_path(rounds: int) -> list[dict[str, Any]]:
 def network_calls_of_sliders(spec: ModelSpec, picture: np.ndarray, device: str | None) -> int:
     """How often the network runs while 60 settings are tried on one picture that was looked at once."""
     engine = Engine(device, tune=False)
-    usable, _ = with_weights(spec)
-    engine.run(usable, picture)
-    inference = infer(picture, usable.name, engine) if usable is spec else None
-    output = inference if inference is not None else Inference(engine.run(usable, picture).output, {}, "", "", "")
+    ran = engine.run(with_weights(spec)[0], picture)
+    inference = Inference(ran.output, ran.stages, ran.device, ran.precision, ran.model)
+    view = PictureView(Picture(picture), picture, 1.0, inference)
     before = sum(model.runs for model in engine.statistics().models)
-    view = PictureView(Picture(picture), picture, 1.0, output)
     for step in range(60):
         render(view, DetectionSettings(score_threshold=0.01 + step / 100, iou_threshold=1 - step / 100))
     return sum(model.runs for model in engine.statistics().models) - before

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import threading
 from collections.abc import Sequence
 
 from cvdemo.core import weights
 from cvdemo.core.device import configure_threads, parse_bytes, pick_device
-from cvdemo.core.engine import Engine, set_default_engine
+from cvdemo.core.engine import Engine, default_engine, set_default_engine
 from cvdemo.core.errors import CvDemoError
 
 
@@ -25,6 +27,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-users", type=int, default=32, help="how many may use their webcam at the same time")
     parser.add_argument("--offline", action="store_true", help="never download weights")
     return parser
+
+
+def _load_first_model() -> None:
+    from cvdemo.detection.predict import DEFAULT_MODEL
+
+    with contextlib.suppress(CvDemoError):
+        default_engine().preload(DEFAULT_MODEL)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     demo = build_app(max_users=args.max_users)
     demo.queue(max_size=max(64, 4 * args.max_users))
+    # The model of the first screen loads while the browser does; its errors are shown when somebody asks for it.
+    threading.Thread(target=_load_first_model, daemon=True).start()
     demo.launch(
         server_name=args.host,
         server_port=args.port,

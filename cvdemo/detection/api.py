@@ -61,7 +61,7 @@ def detect(
             raise CvDemoError("No picture was sent.", hint="Pass a file as image.")
         settings = read_settings(DetectionSettings, _NAMES, values)
         picture = read_picture(files.claim(user, image))
-        inference = infer(picture, model, user=user)
+        inference = infer(picture, model or DEFAULT_MODEL, user=user)
         decoded = decode(inference, settings)
         target = files.make(user, "detections.png")
         save_picture(target, draw(picture.pixels, decoded, settings))

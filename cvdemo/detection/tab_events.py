@@ -13,7 +13,7 @@ from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture, read_picture
 from cvdemo.detection import view
-from cvdemo.detection.predict import DetectionSettings, infer, settings_for
+from cvdemo.detection.predict import DEFAULT_MODEL, DetectionSettings, infer, settings_for
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, working
@@ -136,6 +136,9 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
         lambda name: registry.model_card(registry.get(name)), parts.model, parts.card, queue=False,
         show_progress="hidden", api_visibility="private",
     )  # fmt: skip
+    parts.model.input(
+        None, parts.model, None, js=address_script(["model"], [DEFAULT_MODEL]), queue=False, api_visibility="private"
+    )
     return _if_picture(run)
 
 

@@ -107,8 +107,12 @@ def _copied(original: Path | None, folder: Path) -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(suffix=target.suffix, dir=folder)
         os.close(handle)
-        shutil.copyfile(original, draft)
-        os.replace(draft, target)  # complete or not there at all, also when two processes start together
+        try:
+            shutil.copyfile(original, draft)
+            os.replace(draft, target)  # complete or not there at all, also when two processes start together
+        except OSError:
+            os.unlink(draft)
+            raise
     return target
 
 

@@ -50,9 +50,14 @@ class SessionFiles:
                 if not owners:
                     orphans.append(path)
                     del self._owners[path]
+            in_use = {path.parent for path in self._owners}
         for path in orphans:
-            # Uploads and results lie alone in a folder of theirs; anything else is not ours to remove.
-            if self.root in path.parents and path.parent != self.root:
+            # Uploads and results lie in a folder of theirs; anything else is not ours to remove.
+            if self.root not in path.parents or path.parent == self.root:
+                continue
+            if path.parent in in_use:  # the same picture under another name, brought by somebody else
+                path.unlink(missing_ok=True)
+            else:
                 shutil.rmtree(path.parent, ignore_errors=True)
 
     def _folder(self) -> Path:

@@ -48,7 +48,9 @@ def component(field: SettingField, value: Any = None) -> Any:
     common: dict[str, Any] = {"label": field.label, "info": field.help, "interactive": True}
     if field.kind in ("float", "int"):
         step = field.step or (1 if field.kind == "int" else 0.01)
-        return gr.Slider(field.minimum or 0, field.maximum or 0, value, step=step, buttons=[], **common)
+        if field.minimum is None or field.maximum is None:  # a slider needs both ends
+            return gr.Number(value, minimum=field.minimum, maximum=field.maximum, step=step, **common)
+        return gr.Slider(field.minimum, field.maximum, value, step=step, buttons=[], **common)
     if field.kind == "bool":
         return gr.Checkbox(value, **common)
     if field.kind == "choice":

@@ -205,6 +205,7 @@ def test_an_unavailable_model_says_what_to_do_and_coming_back_needs_no_network(v
     page.wait_for_selector("#detection-status .problem")
     assert "fcos_resnet50_fpn" in sentence(page)
     assert "weights" in sentence(page)
+    assert "model=fcos_resnet50_fpn" in page.url
     page.get_by_label(re.compile("Model \\(runs")).click()
     page.get_by_role("option", name=re.compile("Compact detector")).click()
     page.wait_for_selector("#detection-status .timing")
