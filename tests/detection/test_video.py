@@ -62,7 +62,7 @@ def test_other_settings_redraw_without_the_network(result, compact_engine, clip,
         raise AssertionError("the network was run")
 
     monkeypatch.setattr(type(compact_engine), "run", refuse)
-    strict = annotate(clip, tmp_path / "b.mp4", MODEL, DetectionSettings(score_threshold=0.99), track=made.track)
+    strict = annotate(clip, tmp_path / "b.mp4", MODEL, DetectionSettings(score_threshold=1.0), track=made.track)
     assert strict.network_runs == 0
     assert strict.track is made.track
     assert all(found == {} for _, found in strict.counts.rows)
