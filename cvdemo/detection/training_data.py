@@ -22,6 +22,7 @@ from cvdemo.detection.labels import INDEX_OF_ID
 
 SURE_SCORE = 0.32  # fused pseudo-labels at or above are objects, below are regions not to punish
 FULL_CONFIDENCE_SCORE = 0.7
+PSEUDO_CONFIDENCE = 0.99  # the most a pseudo-label gets: 1 says that a person made the label
 TINY_SIDE = 64  # pictures this small (an object each) are laid out as contact sheets inside mosaics
 TINY_SHARE = 0.12
 
@@ -55,7 +56,7 @@ def _load_source(annotations: Path, only_ids: set[int] | None) -> list[tuple[str
         x, y, w, h = box["bbox"]
         score = box.get("score")
         ignored = bool(box.get("iscrowd")) or (score is not None and score < SURE_SCORE)
-        confidence = 1.0 if score is None else min(1.0, score / FULL_CONFIDENCE_SCORE)
+        confidence = 1.0 if score is None else min(PSEUDO_CONFIDENCE, score / FULL_CONFIDENCE_SCORE)
         row = [x / width, y / height, (x + w) / width, (y + h) / height, INDEX_OF_ID[box["category_id"]]]
         rows[box["image_id"]].append([*row, confidence, float(ignored)])
     return [

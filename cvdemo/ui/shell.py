@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,10 @@ from typing import Any
 # Gradio reads these when it is imported: no usage statistics, and uploads go to a folder that is ours to empty.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="cvdemo-"))
+if "GRADIO_TEMP_DIR" not in os.environ:
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="cvdemo-")
+    # Visitors' files go when they leave; this is for those who are still there when the program ends.
+    atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 import gradio as gr
 
@@ -51,7 +56,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
 
     tasks.load_all()
     files.root = Path(os.environ["GRADIO_TEMP_DIR"])
-    with gr.Blocks(title="cvdemo", analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as demo:
+    with gr.Blocks(title="cvdemo", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as demo:
         shell = _header()
         gr.HTML(
             html_template=f'<p hidden role="note">{INSECURE_HINT}</p>', js_on_load=_SECURE_SCRIPT,

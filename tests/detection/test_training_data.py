@@ -128,7 +128,7 @@ def test_ids_restrict_a_source(tmp_path):
     [
         ("made by a person", {}, 1.0, False),
         ("a crowd", {"iscrowd": 1}, 1.0, True),
-        ("a sure pseudo-label", {"score": 0.9}, 1.0, False),
+        ("a sure pseudo-label", {"score": 0.9}, 0.99, False),
         ("a fair pseudo-label", {"score": 0.35}, 0.5, False),
         ("just sure enough", {"score": 0.32}, 0.32 / 0.7, False),
         ("a doubtful pseudo-label", {"score": 0.2}, 0.2 / 0.7, True),
