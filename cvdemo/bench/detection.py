@@ -55,10 +55,15 @@ def with_weights(spec: ModelSpec) -> tuple[ModelSpec, bool]:
     return dataclasses.replace(spec, weights=None, extras=extras), True
 
 
+def bare_network(spec: ModelSpec, engine: Engine) -> tuple[ModelSpec, bool, Any]:
+    """What ``with_weights`` says, and the network outside of the engine (its speed does not depend on weights)."""
+    usable, random = with_weights(spec)
+    return usable, random, usable.build().eval().requires_grad_(False).to(engine.device)
+
+
 def time_model(engine: Engine, spec: ModelSpec, picture: np.ndarray, rounds: int) -> dict[str, Any]:
     """Our whole path in the measured best precision against the bare network in plain float32."""
-    usable, random = with_weights(spec)
-    module = usable.build().eval().requires_grad_(False).to(engine.device)
+    usable, random, module = bare_network(spec, engine)
     image = torch.from_numpy(picture).permute(2, 0, 1).float().div(255).to(engine.device)
 
     def bare() -> None:
@@ -89,8 +94,7 @@ def time_model(engine: Engine, spec: ModelSpec, picture: np.ndarray, rounds: int
 def engine_overhead(spec: ModelSpec, picture: np.ndarray, rounds: int, device: str | None) -> dict[str, Any]:
     """The same function on the same network through the engine and without it."""
     engine = Engine(device, tune=False)
-    usable, random = with_weights(spec)
-    module = usable.build().eval().requires_grad_(False).to(engine.device)
+    usable, random, module = bare_network(spec, engine)
     if usable.prepare is not None:
         module = usable.prepare(module)
 

@@ -12,14 +12,16 @@ running average of the weights) in the output folder is what ships.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import queue
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,6 +190,43 @@ def parse_source(text: str) -> tuple[Path, Path, set[int] | None]:
     return Path(parts[0]), Path(parts[1]), ids
 
 
+@contextlib.contextmanager
+def asked_to_stop() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or a polite kill sets, so that the step under way ends and its weights are saved."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield event
+        return
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def train(trainer: Trainer, next_batch: Callable[[], tuple], out: Path, stopping: threading.Event) -> None:
+    """Steps until the budget is spent or ``stopping`` is set; a log line every 50 steps, a checkpoint every 4 min."""
+    saved = time.monotonic()
+    sums, count, since = np.zeros(4), 0, time.monotonic()
+    while trainer.progress < 1 and not stopping.is_set():
+        sums += trainer.train_step(*next_batch())
+        count += 1
+        if trainer.step % 50 == 0:
+            seconds = (time.monotonic() - since) / count
+            means = (sums / count).round(4).tolist()
+            row = {"step": trainer.step, "minutes": round(trainer.elapsed / 60, 2), "seconds": round(seconds, 3)}
+            row |= dict(zip(("classification", "overlap", "distribution", "positives"), means))
+            with (out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(row) + "\n")
+            print(f"\r{trainer.progress:6.1%} {row}", end="", file=sys.stderr, flush=True)
+            sums, count, since = np.zeros(4), 0, time.monotonic()
+        if time.monotonic() - saved > 240:
+            trainer.save(out)
+            saved = time.monotonic()
+    trainer.save(out)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the options, train until the time is spent, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -218,26 +257,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{len(cache.examples)} pictures, from step {trainer.step}", file=sys.stderr)
 
     next_batch = start_loader(BatchMaker(cache, args.seed + trainer.step), args.batch, lambda: trainer.progress)
-    saved = time.monotonic()
-    sums, count, since = np.zeros(4), 0, time.monotonic()
-    while trainer.progress < 1:
-        sums += trainer.train_step(*next_batch())
-        count += 1
-        if trainer.step % 50 == 0:
-            seconds = (time.monotonic() - since) / count
-            row = dict(
-                zip(("classification", "overlap", "distribution", "positives"), (sums / count).round(4).tolist())
-            )
-            row = {"step": trainer.step, "minutes": round(trainer.elapsed / 60, 2), **row, "seconds": round(seconds, 3)}
-            with (args.out / "log.jsonl").open("a") as log:
-                log.write(json.dumps(row) + "\n")
-            print(f"\r{trainer.progress:6.1%} {row}", end="", file=sys.stderr, flush=True)
-            sums, count, since = np.zeros(4), 0, time.monotonic()
-        if time.monotonic() - saved > 240:
-            trainer.save(args.out)
-            saved = time.monotonic()
-    trainer.save(args.out)
-    print(f"\ndone: {trainer.step} steps, {trainer.pictures} pictures, {args.out}", file=sys.stderr)
+    with asked_to_stop() as stopping:
+        train(trainer, next_batch, args.out, stopping)
+    outcome = "done" if trainer.progress >= 1 else "stopped; the same command goes on"
+    print(f"\n{outcome}: {trainer.step} steps, {trainer.pictures} pictures, {args.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

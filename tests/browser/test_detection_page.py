@@ -229,6 +229,7 @@ def test_a_video_can_be_stopped(visit: Any, tmp_path: Path) -> None:
     page.wait_for_selector("#detection-status progress")
     page.click("#detection-stop")
     page.wait_for_function("() => document.querySelector('#detection-status').innerText.startsWith('Stopped')")
+    assert page.locator("#detection-result-clip video").count() == 0
     page.get_by_role("tab", name="Picture").click()
     page.wait_for_function("() => /people|person/.test(document.querySelector('#detection-status').innerText)")
 

@@ -4,6 +4,8 @@ import argparse
 import itertools
 import json
 import math
+import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -208,3 +210,12 @@ def test_sources_are_parsed(tmp_path):
     for wrong in ("a.json", "a:b:c:d"):
         with pytest.raises(argparse.ArgumentTypeError):
             parse_source(wrong)
+
+
+def test_a_polite_kill_ends_the_step_and_gives_the_handlers_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with train.asked_to_stop() as stopping:
+        assert not stopping.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.wait(5)
+    assert signal.getsignal(signal.SIGTERM) is before
