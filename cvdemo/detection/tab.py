@@ -120,7 +120,7 @@ def _inputs(examples: list[Example]) -> dict[str, Any]:
         elem_id="detection-model",
     )  # fmt: skip
     with gr.Accordion("Model card", open=False):
-        card = gr.Markdown(registry.model_card(registry.get(DEFAULT_MODEL)))
+        card = gr.Markdown(registry.model_card(registry.get(DEFAULT_MODEL)), elem_classes="numbers")
     widgets = settings_components(DetectionSettings, MAIN)
     with gr.Accordion("More", open=False):
         widgets |= settings_components(DetectionSettings, MORE)
