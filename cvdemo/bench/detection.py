@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from cvdemo import tasks
+from cvdemo.bench.engine import OVERHEAD_BAR, alternate
 from cvdemo.core import registry
 from cvdemo.core.context import RunContext
 from cvdemo.core.device import configure_threads, device_title
@@ -32,19 +33,8 @@ from cvdemo.detection.raw import RawDetections
 from cvdemo.detection.view import PictureView, render
 from cvdemo.ui.viewer import shown
 
-OVERHEAD_BAR, SLIDER_BAR_MS = 1.03, 25.0
+SLIDER_BAR_MS = 25.0
 HEIGHT, WIDTH = 480, 640
-
-
-def alternate(first: Callable[[], Any], second: Callable[[], Any], rounds: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of each call, the two taking turns in changing order."""
-    times: dict[Callable[[], Any], list[float]] = {first: [], second: []}
-    for number in range(rounds):
-        for call in (first, second) if number % 2 else (second, first):
-            started = perf_counter()
-            call()
-            times[call].append((perf_counter() - started) * 1e3)
-    return times[first], times[second]
 
 
 def with_weights(spec: ModelSpec) -> tuple[ModelSpec, bool]:
@@ -61,6 +51,15 @@ def bare_network(spec: ModelSpec, engine: Engine) -> tuple[ModelSpec, bool, Any]
     return usable, random, usable.build().eval().requires_grad_(False).to(engine.device)
 
 
+def beside_engine(
+    engine: Engine, spec: ModelSpec, picture: np.ndarray, bare: Callable[[], Any], rounds: int
+) -> tuple[list[float], list[float]]:
+    """Milliseconds of ``bare`` and of the same model through the engine, both warm, taking turns."""
+    engine.preload(spec)
+    bare()
+    return alternate(bare, lambda: engine.run(spec, picture), rounds)
+
+
 def time_model(engine: Engine, spec: ModelSpec, picture: np.ndarray, rounds: int) -> dict[str, Any]:
     """Our whole path in the measured best precision against the bare network in plain float32."""
     usable, random, module = bare_network(spec, engine)
@@ -73,12 +72,7 @@ def time_model(engine: Engine, spec: ModelSpec, picture: np.ndarray, rounds: int
             else:
                 spec.run(module, picture, RunContext(engine.device))
 
-    def ours() -> None:
-        engine.run(usable, picture)
-
-    engine.preload(usable)
-    bare()
-    bare_ms, our_ms = alternate(bare, ours, rounds)
+    bare_ms, our_ms = beside_engine(engine, usable, picture, bare, rounds)
     engine.evict(usable.name)
     runs = [run for run in engine.statistics().last_runs if run.model == spec.name]
     return {
@@ -102,12 +96,7 @@ def engine_overhead(spec: ModelSpec, picture: np.ndarray, rounds: int, device: s
         with torch.inference_mode():
             usable.run(module, picture, RunContext(engine.device))
 
-    def ours() -> None:
-        engine.run(usable, picture)
-
-    engine.preload(usable)
-    bare()
-    bare_ms, our_ms = alternate(bare, ours, rounds)
+    bare_ms, our_ms = beside_engine(engine, usable, picture, bare, rounds)
     return {
         "model": spec.name,
         "weights": "random" if random else "trained",

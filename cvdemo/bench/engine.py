@@ -132,6 +132,17 @@ def concurrency(engine: Engine, specs: Sequence[ModelSpec], callers: int, runs: 
     }
 
 
+def alternate(first: Callable[[], Any], second: Callable[[], Any], rounds: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of each call, the two taking turns in changing order."""
+    times: dict[Callable[[], Any], list[float]] = {first: [], second: []}
+    for number in range(rounds):
+        for call in (first, second) if number % 2 else (second, first):
+            started = perf_counter()
+            call()
+            times[call].append((perf_counter() - started) * 1e3)
+    return times[first], times[second]
+
+
 def overhead(engine: Engine, spec: ModelSpec, rounds: int) -> dict[str, Any]:
     """Time of a run through the engine as a ratio to calling the network directly, alternating; shortest and median."""
     picture, device = random_picture(0), engine.device
@@ -145,19 +156,14 @@ def overhead(engine: Engine, spec: ModelSpec, rounds: int) -> dict[str, Any]:
         return engine.run(spec, picture).output
 
     engine.preload(spec)
-    times: dict[Callable[[], Any], list[float]] = {bare: [], through_engine: []}
     same = np.array_equal(bare(), through_engine())
-    for number in range(rounds):
-        for call in (bare, through_engine) if number % 2 else (through_engine, bare):
-            started = perf_counter()
-            call()
-            times[call].append((perf_counter() - started) * 1000)
+    bare_ms, engine_ms = alternate(bare, through_engine, rounds)
     return {
         "model": spec.name,
-        "bare ms": min(times[bare]),
-        "engine ms": min(times[through_engine]),
-        "ratio of shortest": min(times[through_engine]) / min(times[bare]),
-        "ratio of medians": median(times[through_engine]) / median(times[bare]),
+        "bare ms": min(bare_ms),
+        "engine ms": min(engine_ms),
+        "ratio of shortest": min(engine_ms) / min(bare_ms),
+        "ratio of medians": median(engine_ms) / median(bare_ms),
         "identical results": same,
     }
 

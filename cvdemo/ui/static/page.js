@@ -28,11 +28,6 @@
       history.replaceState(null, "", window.location.pathname + (text ? "?" + text : ""));
     },
 
-    busy(id, on) {
-      const viewer = document.querySelector("#" + id + " .viewer");
-      if (viewer) viewer.classList.toggle("busy", Boolean(on));
-    },
-
     // A webcam that nobody watches would keep its place in the queue.
     stopCamera(id) {
       const button = document.querySelector("#" + id + " .capture-button");
