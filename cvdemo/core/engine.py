@@ -32,6 +32,8 @@ from cvdemo.core.turns import Turns
 
 __all__ = ["Engine", "EngineStatistics", "Ran", "RunContext", "default_engine", "set_default_engine"]
 
+Operation = Callable[[Any, Any, RunContext], Any]
+
 _log = logging.getLogger(__name__)
 
 
@@ -79,9 +81,11 @@ class Engine:
         user: str = "",
         cancel: threading.Event | None = None,
         progress: ProgressFn | None = None,
+        operation: Operation | None = None,
     ) -> Ran:
         """Run a model on a value of its task's input type and return its output with timings.
 
+        operation: instead of ``spec.run`` on the loaded network, such as following gradients; outside inference mode.
         user: who asks; turns are dealt round-robin over users.   cancel: raises Cancelled when set, while waiting
         and at the model's own check points.   progress(fraction 0 to 1, text).
         Raises CvDemoError (unknown name), WeightsError (no usable weights), ResourceError (memory, queue full).
@@ -95,7 +99,7 @@ class Engine:
             resident, hit = self._pinned(spec, cancel, progress)
             loaded = perf_counter()
             try:
-                output, own_stages = self._run_pinned(resident, value, cancel, progress)
+                output, own_stages = self._run_pinned(resident, value, cancel, progress, operation)
             except Cancelled:
                 raise
             except Exception:
@@ -265,15 +269,20 @@ class Engine:
         return Resident(spec, form, precision, size)
 
     def _run_pinned(
-        self, resident: Resident, value: Any, cancel: threading.Event | None, progress: ProgressFn | None
+        self,
+        resident: Resident,
+        value: Any,
+        cancel: threading.Event | None,
+        progress: ProgressFn | None,
+        operation: Operation | None,
     ) -> tuple[Any, dict[str, float]]:
         spec = resident.spec
 
         def once() -> tuple[Any, dict[str, float]]:
             context = RunContext(self.device, resident.precision, cancel=cancel, progress=progress)
             context.check_cancelled()
-            with torch.inference_mode():
-                return spec.run(resident.module, value, context), context.stages
+            with torch.inference_mode(operation is None):
+                return (operation or spec.run)(resident.module, value, context), context.stages
 
         return self._with_memory(spec, once)
 

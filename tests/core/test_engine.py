@@ -147,6 +147,19 @@ def test_a_run_may_ask_for_gradients_of_its_input(engine):
     assert engine.run(spec_of(run=slope), 3).output == pytest.approx(2 * 2.0**2 * 3)
 
 
+def test_an_operation_runs_in_place_of_the_model_with_gradients(engine):
+    def slope(module, value, context):
+        x = torch.tensor([float(value)], requires_grad=True)
+        with context.stage("gradient"):
+            module(x).sum().backward()
+        return float(x.grad), torch.is_inference_mode_enabled()
+
+    ran = engine.run(spec_of(), 3, operation=slope)
+    factor = engine.run(spec_of(), 1.0).output
+    assert ran.output == (pytest.approx(float(factor)), False)
+    assert "gradient" in ran.stages
+
+
 def test_prepare_sees_the_loaded_weights(engine, tmp_path):
     save_file({"factors": torch.full((FLOATS,), 5.0).half()}, tmp_path / "weights" / "scale.safetensors")
 

@@ -1,0 +1,1 @@
+"""Classification: what a classifier is, sees and can be taught."""
