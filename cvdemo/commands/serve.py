@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--ssl-certfile", default=None, help="certificate, so that webcams work beyond localhost")
     parser.add_argument("--ssl-keyfile", default=None, help="key of the certificate")
     parser.add_argument("--max-users", type=int, default=32, help="how many may use their webcam at the same time")
+    parser.add_argument("--no-preload", action="store_true", help="load the first model only when it is asked for")
     parser.add_argument("--offline", action="store_true", help="never download weights")
     return parser
 
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     demo = build_app(max_users=args.max_users)
     demo.queue(max_size=max(64, 4 * args.max_users))
     # The model of the first screen loads while the browser does; its errors are shown when somebody asks for it.
-    threading.Thread(target=_load_first_model, daemon=True).start()
+    if not args.no_preload:
+        threading.Thread(target=_load_first_model, daemon=True).start()
     demo.launch(
         server_name=args.host,
         server_port=args.port,
