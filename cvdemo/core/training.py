@@ -189,9 +189,11 @@ class Trainer:
         filename: str,
         stopping: threading.Event,
         count: Callable[[Any], int] = len,
+        exchange: Exchange | None = None,
     ) -> None:
         """Steps until the budget is spent or ``stopping`` is set; ``count(batch)`` gives its number of pictures.
 
+        ``exchange``: other processes that train the same network.
         A row goes to ``out/log.jsonl`` every 50 steps, a checkpoint to ``out`` every four minutes and at the end.
         """
         saved = since = time.monotonic()
@@ -202,6 +204,8 @@ class Trainer:
             for name, value in self.train_step(batch, loss_of, count(batch)).items():
                 sums[name] = sums.get(name, 0.0) + value
             steps += 1
+            if exchange is not None:
+                exchange.meet_when_due(self.network)
             if self.step % LOG_EVERY == 0:
                 seconds = (time.monotonic() - since) / steps
                 row = {"step": self.step, "minutes": round(self.elapsed / 60, 2), "seconds": round(seconds, 3)}
@@ -213,6 +217,48 @@ class Trainer:
         self.save(out, filename)
         outcome = "done" if self.progress >= 1 else "stopped; the same command goes on"
         print(f"\n{outcome}: {self.step} steps, {self.pictures} pictures, {out}", file=sys.stderr)
+
+
+class Exchange:
+    """Several processes that train one network together by averaging their weights now and then.
+
+    Local SGD (Stich 2019, arXiv:1805.09767) through files in a shared folder, without waiting for each other: every
+    ``every`` seconds a process leaves its weights there and moves to the mean of its own and those that were left
+    since it last looked. On a busy CPU, one process per core loses only what the other programs take, where threads
+    of one process would all wait for the slowest.
+    """
+
+    def __init__(self, folder: Path, name: str, every: float = 20.0) -> None:
+        self.folder, self.name, self.every = folder, name, every
+        self.last = time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        # What lies there already may be left from an earlier run.
+        self.seen = {path.stem: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
+
+    @torch.no_grad()
+    def meet(self, network: nn.Module) -> int:
+        """Leave the weights, take in those of others; returns how many others were taken in."""
+        own = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+        draft = self.folder / f"{self.name}.tmp"
+        save_file({name: value.float().contiguous().cpu() for name, value in own.items()}, draft)
+        os.replace(draft, self.folder / f"{self.name}.safetensors")
+        others = []
+        for path in sorted(self.folder.glob("*.safetensors")):
+            left = path.stat().st_mtime_ns
+            if path.stem != self.name and left > self.seen.get(path.stem, 0):
+                others.append(weights.load_state(path))
+                self.seen[path.stem] = left
+        for name, value in own.items():
+            for other in others:
+                value.add_(other[name].to(value.device, value.dtype))
+            value.div_(1 + len(others))
+        self.last = time.monotonic()
+        return len(others)
+
+    def meet_when_due(self, network: nn.Module) -> None:
+        """``meet`` if the last time is ``every`` seconds ago."""
+        if time.monotonic() - self.last >= self.every:
+            self.meet(network)
 
 
 def _log(out: Path, row: Mapping[str, float], progress: float) -> None:
@@ -230,3 +276,14 @@ def add_arguments(parser: argparse.ArgumentParser, *, minutes: float, batch: int
     parser.add_argument("--from", dest="start", type=Path, help="our own earlier weights to start from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--together",
+        type=Path,
+        metavar="FOLDER",
+        help="share weights through this folder with processes that run the same command with another --out and --seed",
+    )
+
+
+def exchange_of(args: argparse.Namespace) -> Exchange | None:
+    """The exchange that ``--together`` asks for, named after the output folder."""
+    return Exchange(args.together, args.out.resolve().name) if args.together else None

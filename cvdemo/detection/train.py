@@ -121,7 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     maker = BatchMaker(cache, args.seed + trainer.step)
     next_batch = training.prefetch(lambda: make_next(maker, args.batch, trainer.progress))
     with training.asked_to_stop() as stopping:
-        trainer.run(next_batch, loss_of, args.out, FILENAME, stopping, count=lambda batch: len(batch[0]))
+        exchange = training.exchange_of(args)
+        trainer.run(next_batch, loss_of, args.out, FILENAME, stopping, lambda batch: len(batch[0]), exchange)
 
 
 if __name__ == "__main__":

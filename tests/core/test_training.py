@@ -15,7 +15,7 @@ from torch import nn
 
 from cvdemo.core import training, weights
 from cvdemo.core.errors import WeightsError
-from cvdemo.core.training import Trainer, asked_to_stop, learning_rate, prefetch
+from cvdemo.core.training import Exchange, Trainer, asked_to_stop, learning_rate, prefetch
 
 
 def network() -> nn.Module:
@@ -140,6 +140,37 @@ def test_one_part_can_come_from_another_network(tmp_path):
     assert torch.equal(ours.network["head"].weight, head)
     with pytest.raises(WeightsError, match="another network"):
         ours.start_from(tmp_path / "other.safetensors", prefix="another.")
+
+
+def test_processes_that_train_together_move_to_their_mean(tmp_path):
+    torch.manual_seed(0)
+    nets = [network() for _ in range(3)]
+    for number, net in enumerate(nets):
+        for value in net.state_dict().values():
+            if value.is_floating_point():
+                value.fill_(float(2**number))
+    meetings = [Exchange(tmp_path, name) for name in "abc"]
+    assert meetings[0].meet(nets[0]) == 0, "nobody else left anything yet"
+    assert meetings[1].meet(nets[1]) == 1
+    assert (nets[1]["head"].weight == 1.5).all(), "the mean of 1 and 2"
+    assert meetings[2].meet(nets[2]) == 2
+    assert torch.allclose(nets[2]["head"].weight, torch.tensor((1 + 2 + 4) / 3)), "each as it was left"
+    assert meetings[2].meet(nets[2]) == 0, "what was taken in once is not taken in again"
+    assert meetings[0].meet(nets[0]) == 2
+    assert int(nets[0]["body"][1].num_batches_tracked) == 0
+    meetings[0].every = 1000.0
+    before = nets[0]["head"].weight.clone()
+    meetings[1].meet(nets[1])
+    meetings[0].meet_when_due(nets[0])
+    assert torch.equal(nets[0]["head"].weight, before), "not due yet"
+
+
+def test_a_run_exchanges_weights(tmp_path):
+    exchange = Exchange(tmp_path / "shared", "one", every=0.0)
+    ours = trainer(budget=0.05)
+    ours.run(batch, loss_of, tmp_path, "net.safetensors", threading.Event(), lambda b: len(b[0]), exchange)
+    left = weights.load_state(tmp_path / "shared" / "one.safetensors")
+    assert left["head.weight"].shape == (2, 4)
 
 
 def test_a_polite_kill_ends_the_step_and_gives_the_handlers_back():
