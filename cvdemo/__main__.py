@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from cvdemo import __version__
-from cvdemo.commands import detect, models
+from cvdemo.classification import evaluate as evaluate_classification
+from cvdemo.commands import classify, detect, faces, models
 from cvdemo.core.errors import CvDemoError
 from cvdemo.detection import evaluate as evaluate_detection
+from cvdemo.faces import evaluate as evaluate_faces
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,9 +21,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"cvdemo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     detect.add_parser(commands).set_defaults(run=detect.run)
+    classify.add_parser(commands)
+    faces.add_parser(commands)
     evaluate = commands.add_parser("evaluate", help="measure a model on labelled pictures")
     tasks = evaluate.add_subparsers(dest="task", required=True, metavar="TASK")
     evaluate_detection.add_parser(tasks)
+    evaluate_classification.add_parser(tasks)
+    evaluate_classification.add_emotion_parser(tasks)
+    evaluate_faces.add_parser(tasks)
     models.add_parser(commands)
     return parser
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 
-TASKS: tuple[str, ...] = ("detection",)
+TASKS: tuple[str, ...] = ("detection", "classification")
+PARTS: tuple[str, ...] = ("faces",)
+"""Packages with models that several tasks stand on; they have no tab of their own."""
 
 
 def load_all() -> None:
-    """Import every task's ``models`` module; afterwards the registry is complete. Safe to call again."""
-    for task in TASKS:
-        importlib.import_module(f"cvdemo.{task}.models")
+    """Import every package's ``models`` module; afterwards the registry is complete. Safe to call again."""
+    for package in (*TASKS, *PARTS):
+        importlib.import_module(f"cvdemo.{package}.models")

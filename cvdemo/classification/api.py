@@ -1,0 +1,162 @@
+"""The classification task over HTTP: typed, documented endpoints for ``gradio_client`` and other programs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import gradio as gr
+
+from cvdemo.classification.predict import DEFAULT_MODEL, TASK, ClassificationSettings, decode, infer
+from cvdemo.classification.why import METHODS, WhySettings, explain, overlay
+from cvdemo.core import registry
+from cvdemo.core.errors import CvDemoError, InputError
+from cvdemo.core.media import Picture, read_picture, save_picture
+from cvdemo.ui.sessions import files, session_of
+from cvdemo.ui.widgets import component, picture_file, read_settings
+
+_FIELDS = ClassificationSettings.fields_of()
+_NAMES = tuple(field.name for field in _FIELDS)
+_WHY_FIELDS = WhySettings.fields_of()
+_WHY_NAMES = tuple(field.name for field in _WHY_FIELDS)
+
+
+def classify(
+    image: str | None, model: str, top_k: int, temperature: float, request: gr.Request
+) -> dict[str, Any]:  # fmt: skip
+    """
+    Name what a picture shows.
+
+    Parameters:
+        image: the picture's file.
+        model: a name from /classification_models.
+        top_k: how many of the most probable classes to return, 1 to 20.
+        temperature: logits are divided by this before the softmax, 0.1 to 10.
+    Returns:
+        A dictionary {"image", "model", "predictions": [{"label", "index", "probability"}], "entropy_bits",
+        "sentence", "milliseconds"}.
+    """
+    user = session_of(request)
+    try:
+        settings = read_settings(ClassificationSettings, _NAMES, (top_k, temperature))
+        picture = _picture(user, image)
+        inference = infer(picture, model or DEFAULT_MODEL, user=user)
+    except CvDemoError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    decoded = decode(inference, settings)
+    result = decoded.to_dict(picture.name)
+    result["entropy_bits"] = round(decoded.entropy_bits, 4)
+    result["sentence"] = decoded.sentence()
+    result["milliseconds"] = {stage: round(ms, 3) for stage, ms in inference.stages.items()}
+    return result
+
+
+def explain_class(
+    image: str | None,
+    model: str,
+    method: str,
+    label: str,
+    opacity: float,
+    colours: str,
+    request: gr.Request,
+) -> tuple[dict[str, Any], str]:
+    """
+    Show which parts of a picture speak for a class.
+
+    Parameters:
+        image: the picture's file.
+        model: a name from /classification_models.
+        method: grad-cam, occlusion, gradient or smooth-grad.
+        label: the class to explain, by name or index; empty for the most probable one.
+        opacity: how strongly the map lies over the picture, 0 to 1.
+        colours: the colour scale: inferno, viridis, cividis, magma or turbo.
+    Returns:
+        A dictionary {"image", "model", "method", "label", "index", "probability", "extent", "peak", "map", "note",
+        "sentence", "milliseconds"}, and the picture with the map laid over it (PNG).
+    """
+    user = session_of(request)
+    try:
+        settings = read_settings(WhySettings, _WHY_NAMES, (opacity, colours))
+        picture = _picture(user, image)
+        name = model or DEFAULT_MODEL
+        found = explain(picture, name, class_index(name, label), method or METHODS[0], user=user)
+        target = files.make(user, "explanation.png")
+        save_picture(target, overlay(picture.pixels, found, settings.opacity, settings.colours))
+    except CvDemoError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    result = found.to_dict(picture.name)
+    result["sentence"] = found.sentence()
+    result["milliseconds"] = {stage: round(ms, 3) for stage, ms in found.stages.items()}
+    return result, str(target)
+
+
+def class_index(model: str, label: str | None) -> int | None:
+    """The index of a class given by name or number, None for an empty label; InputError when there is none."""
+    text = str(label or "").strip()
+    if not text:
+        return None
+    names = registry.get(model).categories
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and int(text) < len(names):
+        return int(text)
+    raise InputError(f"{model} has no class {text[:60]!r}.", hint="Give a class name as /classify returns it.")
+
+
+def _picture(user: str, image: str | None) -> Picture:
+    if not image:
+        raise InputError("No picture was sent.", hint="Pass a file as image.")
+    return read_picture(files.claim(user, image))
+
+
+def classify_settings() -> dict[str, Any]:
+    """
+    The settings of /classify: label, help, default and allowed values of each.
+
+    Returns:
+        A dictionary from the setting's name to its description.
+    """
+    return {field.name: dataclasses.asdict(field) for field in _FIELDS}
+
+
+def classification_models() -> list[dict[str, Any]]:
+    """
+    The classifiers this server knows, and whether each can be used now.
+
+    Returns:
+        A list of {"name", "title", "tier", "family", "parameters", "gflops", "classes", "available", "reason",
+        "remedy"}.
+    """
+    rows = []
+    for spec in registry.models(task=TASK):
+        state = registry.availability(spec)
+        rows.append({
+            "name": spec.name, "title": spec.title, "tier": spec.tier, "family": spec.family,
+            "parameters": spec.parameters, "gflops": spec.gflops, "classes": len(spec.categories),
+            "available": state.ok, "reason": state.reason, "remedy": state.remedy,
+        })  # fmt: skip
+    return rows
+
+
+def _unchecked(widget: Any) -> Any:
+    """Leave checking to the settings: their message names the setting and its range, and they take None and text."""
+    widget.preprocess = lambda payload: payload
+    return widget
+
+
+def add_classification_api() -> None:
+    """Register the endpoints in the current ``gr.Blocks``."""
+    with gr.Column(visible=False):
+        image = picture_file(label="image")
+        model = gr.Textbox(DEFAULT_MODEL, label="model")
+        settings = [_unchecked(component(field)) for field in _FIELDS]
+        method, label = gr.Textbox(METHODS[0], label="method"), gr.Textbox("", label="label")
+        why_settings = [_unchecked(component(field)) for field in _WHY_FIELDS]
+        result, drawn = gr.JSON(label="result"), gr.File(label="picture")
+        button, why_button = gr.Button("Classify"), gr.Button("Explain")
+    shared: dict[str, Any] = {"concurrency_id": "classification-api", "concurrency_limit": 8}
+    button.click(classify, [image, model, *settings], result, api_name="classify", **shared)
+    why_button.click(explain_class, [image, model, method, label, *why_settings], [result, drawn],
+                     api_name="explain", **shared)  # fmt: skip
+    gr.api(classify_settings, api_name="classify_settings", queue=False)
+    gr.api(classification_models, api_name="classification_models", queue=False)

@@ -1,0 +1,1 @@
+"""Faces: finding them, five landmarks on each, bringing them into one pose."""
