@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cvdemo.classification.prepare import CropBox, Preprocess
 from cvdemo.core.context import RunContext
-from cvdemo.detection.raw import example_picture, pixels_of
+from cvdemo.core.inputs import example_picture, pixels_of
 
 __all__ = ["RawClassification", "agree", "classify", "example_picture", "feature_vectors", "pixels_of", "softmax"]
 

@@ -60,7 +60,7 @@ class PlacesFile(nn.Module):
 
 def prepare_torchvision(network: nn.Module) -> nn.Module:
     """Fold batch normalisation into the convolutions before it; unwrap the Places network."""
-    from cvdemo.detection.torchvision_raw import fuse_batch_norm
+    from cvdemo.core.fusing import fuse_batch_norm
 
     return fuse_batch_norm(network.module if isinstance(network, PlacesFile) else network)
 

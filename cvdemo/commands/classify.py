@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what the arguments say; 0 when every input could be read, 1 when some could not."""
     settings = ClassificationSettings.from_arguments(args, base=settings_for(args.model))
 
-    def look(path: Path) -> Classification:
+    def look(path: Path, _stem: str = "") -> Classification:
         return decode(infer(read_picture(path), args.model), settings)
 
     if is_folder(args.input):

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from cvdemo.core.errors import CvDemoError, InputError
+from cvdemo.commands.shared import each_picture, is_folder, local_path, make_folder, to_json, write
+from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import is_video, read_picture, save_picture
 from cvdemo.detection import video
 from cvdemo.detection.candidates import Detections, name_of
 from cvdemo.detection.predict import DEFAULT_MODEL, DetectionSettings, decode, draw, infer, settings_for
 from cvdemo.detection.view import coco_document
-
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -26,7 +23,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "detect", help="find objects in a picture, a folder or a video", description=__doc__
     )
-    parser.add_argument("input", type=_local_path, metavar="INPUT", help="a picture, a folder of pictures, or a video")
+    parser.add_argument("input", type=local_path, metavar="INPUT", help="a picture, a folder of pictures, or a video")
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, help=f"see `python -m cvdemo models` (default: {DEFAULT_MODEL})"
     )
@@ -41,28 +38,21 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     return parser
 
 
-def _local_path(text: str) -> Path:
-    if "://" in text:  # Path would fold the two slashes into one and hide the reason
-        raise argparse.ArgumentTypeError(f"{text} is a web address, not a file; download it and give the file")
-    return Path(text)
-
-
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say; 0 when every input could be read, 1 when some could not."""
     from cvdemo import tasks
 
     tasks.load_all()
     settings = DetectionSettings.from_arguments(args, base=settings_for(args.model))
-    # Not Path.is_dir, which raises for names the file system cannot hold.
-    if os.path.isdir(args.input):
+    if is_folder(args.input):
         return _folder(args, settings)
     if os.path.isfile(args.input) and is_video(args.input):
         return _video(args, settings)
     detections = _picture(args.input, args.model, settings, args.save)
     print(f"{args.input.name}: {detections.sentence()}", file=sys.stderr)
-    _write(args.json, _to_json(detections.to_dict(args.input.name)))
-    _write(args.coco, _to_json(coco_document([(args.input.name, detections)])))
-    _write(args.csv, detections.to_csv())
+    write(args.json, to_json(detections.to_dict(args.input.name)))
+    write(args.coco, to_json(coco_document([(args.input.name, detections)])))
+    write(args.csv, detections.to_csv())
     return 0
 
 
@@ -75,42 +65,17 @@ def _picture(path: Path, model: str, settings: DetectionSettings, save: Path | N
 
 
 def _folder(args: argparse.Namespace, settings: DetectionSettings) -> int:
-    paths = sorted(p for p in args.input.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-    if not paths:
-        raise InputError(
-            f"{args.input} holds no pictures.", hint=f"Known endings: {' '.join(sorted(PICTURE_SUFFIXES))}."
-        )
     if args.save is not None:
-        _make_folder(args.save, args.input)
-    stems = Counter(path.stem for path in paths)
-    found: list[tuple[str, Detections]] = []
-    failed = 0
-    for number, path in enumerate(paths, 1):
-        stem = path.stem if stems[path.stem] == 1 else path.name  # a.jpg and a.png must not share a.png
-        target = args.save / f"{stem}.png" if args.save is not None else None
-        try:
-            detections = _picture(path, args.model, settings, target)
-        except InputError as error:  # one bad file must not cost the others
-            failed += 1
-            print(f"[{number}/{len(paths)}] {error}", file=sys.stderr)
-            continue
-        found.append((path.name, detections))
-        print(f"[{number}/{len(paths)}] {path.name}: {detections.sentence()}", file=sys.stderr)
-    _write(args.json, _to_json({"pictures": [detections.to_dict(name) for name, detections in found]}))
-    _write(args.coco, _to_json(coco_document(found)))
-    _write(args.csv, "".join(d.to_csv(name, header=not index) for index, (name, d) in enumerate(found)))
+        make_folder(args.save, args.input)
+
+    def look(path: Path, stem: str) -> Detections:
+        return _picture(path, args.model, settings, args.save / f"{stem}.png" if args.save is not None else None)
+
+    found, failed = each_picture(args.input, look, Detections.sentence)
+    write(args.json, to_json({"pictures": [detections.to_dict(name) for name, detections in found]}))
+    write(args.coco, to_json(coco_document(found)))
+    write(args.csv, "".join(d.to_csv(name, header=not index) for index, (name, d) in enumerate(found)))
     return 1 if failed else 0
-
-
-def _make_folder(folder: Path, source: Path) -> None:
-    if folder.resolve() == source.resolve():
-        raise InputError(f"--save would write over the pictures in {folder}.", hint="Give another folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be used as a folder: {error.strerror}.", hint="Choose another place."
-        ) from error
 
 
 def _video(args: argparse.Namespace, settings: DetectionSettings) -> int:
@@ -134,22 +99,6 @@ def _video(args: argparse.Namespace, settings: DetectionSettings) -> int:
             "detections": detections.to_dict()["detections"],
         })  # fmt: skip
     facts = {"name": args.input.name, "width": result.info.width, "height": result.info.height, "fps": result.info.fps}
-    _write(args.json, _to_json({"video": facts, "model": args.model, "frames": frames}))
-    _write(args.csv, result.counts.to_csv())
+    write(args.json, to_json({"video": facts, "model": args.model, "frames": frames}))
+    write(args.csv, result.counts.to_csv())
     return 0
-
-
-def _to_json(value: Any) -> str:
-    return json.dumps(value, indent=1) + "\n"
-
-
-def _write(target: str | None, text: str) -> None:
-    if target == "-":
-        sys.stdout.write(text)
-    elif target:
-        try:
-            Path(target).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise CvDemoError(
-                f"{target} could not be written: {error.strerror}.", hint="Choose another place."
-            ) from error

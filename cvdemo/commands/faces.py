@@ -113,7 +113,7 @@ def coco_document(found: list[tuple[str, Faces]]) -> dict[str, Any]:
 
 def _make_folder(folder: Path, source: Path) -> None:
     if folder.resolve() == source.resolve():
-        raise InputError(f"The results would be written over the pictures in {folder}.", hint="Give another folder.")
+        raise InputError(f"The results would write over the pictures in {folder}.", hint="Give another folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

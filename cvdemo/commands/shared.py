@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,18 +39,20 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def each_picture(
-    folder: Path, look: Callable[[Path], T], sentence: Callable[[T], str]
+    folder: Path, look: Callable[[Path, str], T], sentence: Callable[[T], str]
 ) -> tuple[list[tuple[str, T]], int]:
     """Look at every picture of a folder, saying what was found on standard error.
 
+    ``look(path, stem)``: the stem names results in a folder of their own, where a.jpg and a.png must not share a.png.
     Returns (file name, result) of those that could be read, and how many could not: one bad file costs no other.
     """
     paths = pictures_in(folder)
+    stems = Counter(path.stem for path in paths)
     found: list[tuple[str, T]] = []
     failed = 0
     for number, path in enumerate(paths, 1):
         try:
-            result = look(path)
+            result = look(path, path.stem if stems[path.stem] == 1 else path.name)
         except InputError as error:
             failed += 1
             print(f"[{number}/{len(paths)}] {error}", file=sys.stderr)
@@ -57,6 +60,18 @@ def each_picture(
         found.append((path.name, result))
         print(f"[{number}/{len(paths)}] {path.name}: {sentence(result)}", file=sys.stderr)
     return found, failed
+
+
+def make_folder(folder: Path, source: Path) -> None:
+    """A folder for results; InputError when it cannot be made or is the folder the pictures come from."""
+    if folder.resolve() == source.resolve():
+        raise InputError(f"The results would write over the pictures in {folder}.", hint="Give another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be used as a folder: {error.strerror}.", hint="Choose another place."
+        ) from error
 
 
 def to_json(value: Any) -> str:

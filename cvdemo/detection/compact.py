@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cvdemo.core.inputs import example_picture, pixels_of
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
 from cvdemo.detection.candidates import Candidates
 from cvdemo.detection.labels import COCO_CATEGORIES
@@ -21,7 +22,7 @@ from cvdemo.detection.nets.compact_detector import (
     decode_boxes,
     flatten_levels,
 )
-from cvdemo.detection.raw import RawDetections, agree, example_picture, pixels_of
+from cvdemo.detection.raw import RawDetections, agree
 
 LONG_SIDE = 416
 SCORE_FLOOR = 0.01

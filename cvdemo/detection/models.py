@@ -12,10 +12,11 @@ from typing import Any
 
 from torch import nn
 
+from cvdemo.core.inputs import example_picture
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
 from cvdemo.detection import compact  # noqa: F401  (the compact tier registers itself, and comes first)
 from cvdemo.detection.labels import COCO_CATEGORIES
-from cvdemo.detection.raw import RawDetections, agree, example_picture
+from cvdemo.detection.raw import RawDetections, agree
 
 PRECISIONS = (Precision(), Precision(channels_last=True), Precision("bfloat16", channels_last=True))
 
@@ -55,7 +56,7 @@ def run_torchvision(model: Any, picture: Any, context: RunContext, *, infer: str
 
 def prepare_torchvision(model: nn.Module) -> nn.Module:
     """Fold batch normalisation into the convolutions before it."""
-    from cvdemo.detection.torchvision_raw import fuse_batch_norm
+    from cvdemo.core.fusing import fuse_batch_norm
 
     return fuse_batch_norm(model)
 

@@ -10,7 +10,6 @@ anchor's corner at pixel 1000 can only be a multiple of 8.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +19,14 @@ import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
+from cvdemo.core.inputs import pixels_of
 from cvdemo.core.registry import RunContext
 from cvdemo.detection.candidates import Candidates
 from cvdemo.detection.labels import NAME_OF_ID
-from cvdemo.detection.raw import RawDetections, pixels_of
+from cvdemo.detection.raw import RawDetections
 
 SCORE_FLOOR = 0.01
 
@@ -163,25 +162,4 @@ def freeze_batch_norm(module: nn.Module) -> nn.Module:
                 state.pop("num_batches_tracked", None)
                 frozen.load_state_dict(state)
                 setattr(parent, name, frozen)
-    return module
-
-
-def fuse_batch_norm(module: nn.Module) -> nn.Module:
-    """Fold every batch norm that directly follows a convolution into its weights, in place; returns the module.
-
-    At test time batch norm is one more multiplication and addition per channel, which the convolution can do as well:
-    w' = w * gamma / sqrt(var + eps), b' = (b - mean) * gamma / sqrt(var + eps) + beta. Relies on what holds in all
-    of torchvision's detectors: a convolution and its norm are registered one after the other.
-    """
-    module.eval()
-    for parent in module.modules():
-        for (_, conv), (name, norm) in itertools.pairwise(list(parent.named_children())):
-            if not isinstance(conv, nn.Conv2d) or not isinstance(norm, (nn.BatchNorm2d, FrozenBatchNorm2d)):
-                continue
-            mean, variance = norm.running_mean, norm.running_var
-            if mean is not None and variance is not None:
-                conv.weight, conv.bias = fuse_conv_bn_weights(
-                    conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
-                )
-                setattr(parent, name, nn.Identity())
     return module

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from cvdemo.core import registry
 from cvdemo.core.engine import Engine, default_engine
+from cvdemo.core.inputs import example_picture, pixels_of
 from cvdemo.core.media import Picture
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
 from cvdemo.core.settings import Settings, setting
 from cvdemo.detection.compact import letterbox
 from cvdemo.detection.nms import iou_matrix, nms
-from cvdemo.detection.raw import example_picture, pixels_of
 from cvdemo.faces.labels import LANDMARKS
 from cvdemo.faces.nets.face_detector import (
     STRIDES,
@@ -123,7 +123,8 @@ def decode_faces(inference: FaceInference | RawFaces, settings: FaceSettings | N
     # A box without area is one that lies wholly outside the picture.
     faces = faces.take((faces.scores > chosen.score_threshold) & (faces.sides() > 0))
     faces = faces.take(nms(faces.boxes, faces.scores, chosen.iou_threshold))
-    return faces.take(faces.sides() >= chosen.min_size).take(np.arange(len(faces))[: chosen.max_faces])
+    faces = faces.take(faces.sides() >= chosen.min_size)
+    return faces.take(np.arange(min(len(faces), chosen.max_faces)))
 
 
 def agree(reference: RawFaces, other: RawFaces) -> bool:

@@ -13,6 +13,8 @@ from torchvision.models import detection
 from torchvision.ops import FrozenBatchNorm2d
 
 from cvdemo.core.errors import Cancelled
+from cvdemo.core.fusing import fuse_batch_norm
+from cvdemo.core.inputs import pixels_of
 from cvdemo.core.media import Picture
 from cvdemo.core.registry import Precision, RunContext
 from cvdemo.detection.labels import NAME_OF_ID
@@ -21,9 +23,7 @@ from cvdemo.detection.raw import agree
 from cvdemo.detection.torchvision_one_stage import _best_per_class, infer_fcos, infer_retinanet, infer_ssd
 from cvdemo.detection.torchvision_raw import (
     freeze_batch_norm,
-    fuse_batch_norm,
     network_input,
-    pixels_of,
     resized_size,
 )
 from cvdemo.detection.torchvision_two_stage import MAX_CANDIDATES, _roi_levels, infer_two_stage

@@ -1,4 +1,4 @@
-"""From a picture to faces: geometry by arithmetic, decoding against a loop, and the shipped weights if they are there."""
+"""From a picture to faces: geometry by arithmetic, decoding against a loop, the shipped weights if they are there."""
 
 import threading
 
@@ -49,7 +49,7 @@ def test_faces_come_back_in_pixels_of_the_picture(level, row, column, height, wi
     assert (faces.height, faces.width) == (height, width)
     stride = STRIDES[level]
     cell = np.array([column + 0.5, row + 0.5]) * stride
-    middle, half = cell + [0.5 * stride, -0.25 * stride], np.array([2.0, 1.0]) * TYPICAL_SIDE * stride / 2
+    middle, half = cell + np.array([0.5, -0.25]) * stride, np.array([2.0, 1.0]) * TYPICAL_SIDE * stride / 2
     box = np.concatenate([middle - half, middle + half]) / scale
     np.testing.assert_allclose(faces.boxes[0], np.clip(box, 0, [width, height] * 2), rtol=1e-5)
     points = cell + np.array([[k * stride, -0.5 * stride] for k in range(5)])

@@ -71,7 +71,9 @@ def test_recall_and_precision_against_a_loop(seed):
         corner = rng.uniform(0, 120, (int(rng.integers(0, 6)), 2))
         boxes = np.concatenate([corner, corner + rng.uniform(25, 60, corner.shape)], 1)
         truth = truth_of([annotation(box) for box in boxes], 0)
-        guesses = np.concatenate([boxes + rng.normal(0, 5, boxes.shape), rng.uniform(0, 60, (3, 4)) + [0, 0, 60, 60]])
+        guesses = np.concatenate(
+            [boxes + rng.normal(0, 5, boxes.shape), rng.uniform(0, 60, (3, 4)) + np.array([0, 0, 60, 60])]
+        )
         scores = rng.permutation(len(guesses)) / 10 + 0.01
         faces = found(*np.column_stack([guesses, scores]))
         pictures.append(judge(faces, truth, 0))
@@ -94,16 +96,16 @@ def test_recall_and_precision_against_a_loop(seed):
 
 def test_landmark_errors_by_hand():
     true = np.stack([FACE, FACE, FACE, FACE])
-    true[2, 1] = true[2, 0] + [1, 0]  # a profile
+    true[2, 1] = true[2, 0] + np.array([1, 0])  # a profile
     true[3, 2] = np.nan
-    moved = np.stack([FACE + [3, 0], FACE + [0, 6], FACE, FACE])
+    moved = np.stack([FACE + np.array([3, 0]), FACE + np.array([0, 6]), FACE, FACE])
     boxes = np.tile([20.0, 15, 70, 80], (4, 1))
     np.testing.assert_allclose(landmark_errors(moved, true, boxes), [0.1, 0.2, np.nan, np.nan])
 
 
 def test_landmark_errors_of_correct_detections_only():
     truth = truth_of([annotation((20, 15, 70, 80), points=FACE)], 24)
-    points = np.stack([FACE + 300, FACE + [1.5, 0]])
+    points = np.stack([FACE + 300, FACE + np.array([1.5, 0])])
     score = judge(found((100, 100, 150, 150, 0.9), (20, 15, 70, 80, 0.8), points=points), truth, 24)
     result = summarise([score], 0.5)
     assert result["landmark_error"] == pytest.approx(5.0)
