@@ -128,8 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         strength = 1.0 if trainer.progress < CALMER_FROM else 0.3
         return maker.batch(args.batch, size_at(trainer.progress), strength)
 
+    next_batch, exchange = training.prefetch(make), training.exchange_of(args)
     with training.asked_to_stop() as stopping:
-        trainer.run(training.prefetch(make), loss_of, args.out, FILENAME, stopping, count=lambda batch: len(batch[0]))
+        trainer.run(next_batch, loss_of, args.out, FILENAME, stopping, lambda batch: len(batch[0]), exchange)
     network.load_state_dict(trainer.averaged_state())
     single, mirrored = (round(accuracy(network, held_back, mirror=mirror), 4) for mirror in (False, True))
     epochs = round(trainer.pictures / len(faces), 1)

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -31,15 +31,7 @@ from cvdemo.core.context import RunContext
 from cvdemo.core.engine import Engine
 from cvdemo.core.errors import Cancelled, InputError, SettingsError, WeightsError
 from cvdemo.core.media import Picture
-
-
-@dataclass(frozen=True)
-class Faces:
-    """The three fields of a face detector's result that are used here."""
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    landmarks: np.ndarray
+from cvdemo.faces.result import Faces
 
 
 def faces_at(*places: tuple[float, float, float, float]) -> Faces:
