@@ -11,6 +11,8 @@ from cvdemo.core import registry
 from cvdemo.detection import live, view
 from cvdemo.detection.predict import DEFAULT_MODEL, TASK, DetectionSettings
 from cvdemo.detection.tab_events import MAIN, MORE, NAMES, Parts, wire_downloads, wire_picture, wire_sliders
+from cvdemo.detection.tab_lecture import lecture_tabs
+from cvdemo.detection.tab_lecture_events import wire_lecture
 from cvdemo.detection.tab_media import wire_live, wire_modes, wire_video
 from cvdemo.ui import lessons
 from cvdemo.ui.examples import Example, clips, pictures
@@ -28,9 +30,26 @@ class DetectionTab:
     parts: Parts
     examples: list[Example]
 
-    def load_from_address(self, demo: gr.Blocks) -> None:
-        """When the page opens: settings, model and example from its address, and the example already computed."""
-        _load_from_address(demo, self.parts, self.examples)
+    @property
+    def opening(self) -> list[Any]:
+        """The components that ``open`` sets, in its order."""
+        return [self.parts.model, self.parts.picture, *self.parts.settings]
+
+    def open(self, query: dict[str, str]) -> list[Any]:
+        """Model, example and settings from the page's address, which anybody may have edited.
+
+        Setting the picture fires its change event, which runs the network with the settings already in place.
+        """
+        known = [name for _, name in model_choices(TASK)]
+        model = query.get("model", DEFAULT_MODEL)
+        examples = self.examples
+        chosen = next((e for e in examples if e.name == query.get("example")), examples[0] if examples else None)
+        settings = DetectionSettings.from_query({name: query[name] for name in NAMES if name in query})
+        return [
+            gr.Dropdown(choices=model_choices(TASK), value=model if model in known else DEFAULT_MODEL),
+            str(chosen.path) if chosen else None,
+            *widget_values(settings, NAMES),
+        ]
 
     @staticmethod
     def forget(session: str) -> None:
@@ -61,6 +80,7 @@ def create_detection_tab(shell: Any, user_limit: int) -> DetectionTab:
     )
     run = wire_picture(parts, shell.refresh_pill)
     wire_sliders(parts)
+    wire_lecture(parts)
     wire_downloads(parts)
     wire_video(parts)
     wire_live(parts, user_limit)
@@ -139,21 +159,22 @@ def _results() -> dict[str, Any]:
     result_clip = video_file(label="Result", visible=False, interactive=False, elem_id="detection-result-clip")
     line = gr.HTML(status(), elem_id="detection-status")
     with gr.Tabs():
-        with gr.Tab("Table"):
+        with gr.Tab("Table") as table_tab:
             table = gr.Dataframe(
                 [], headers=list(view.TABLE_HEADER), interactive=False, wrap=True, show_label=False, max_height=320,
                 elem_id="detection-table",
             )  # fmt: skip
-        with gr.Tab("Numbers"):
+        with gr.Tab("Numbers") as numbers_tab:
             numbers = gr.HTML(elem_id="detection-numbers")
-        with gr.Tab("Over time"):
+        with gr.Tab("Over time") as time_tab:
             over_time = gr.LinePlot(
                 None, x="time", y="objects", color="class", x_title="seconds", y_title="objects", height=300,
                 label="Objects in each frame of the video",
             )  # fmt: skip
-        with gr.Tab("Lesson"):
+        lecture = lecture_tabs()
+        with gr.Tab("Lesson") as lesson_tab:
             tries = _lesson()
-        with gr.Tab("Download"):
+        with gr.Tab("Download") as download_tab:
             gr.Markdown("The picture in full size, the boxes in COCO layout, or a table.")
             with gr.Row():
                 downloads = {kind: gr.Button(kind.upper()) for kind in ("png", "json", "csv")}
@@ -161,7 +182,9 @@ def _results() -> dict[str, Any]:
             hidden = gr.DownloadButton("Download", elem_id="detection-download", elem_classes="off-screen")
     return {
         "viewer": result, "result_clip": result_clip, "status": line, "table": table, "numbers": numbers,
-        "over_time": over_time, "tries": tries, "downloads": downloads, "counts_button": counts_button,
+        "over_time": over_time, "lecture": lecture,
+        "plain_tabs": [table_tab, numbers_tab, time_tab, lesson_tab, download_tab],
+        "tries": tries, "downloads": downloads, "counts_button": counts_button,
         "hidden_download": hidden,
     }  # fmt: skip
 
@@ -177,23 +200,3 @@ def _lesson() -> list[tuple[Any, dict[str, str]]]:
             gr.Markdown(attempt.text, container=False)
     gr.Markdown(f"**On the slides.** {lesson.slides}")
     return buttons
-
-
-def _load_from_address(demo: gr.Blocks, parts: Parts, examples: list[Example]) -> None:
-    """When the page opens: settings, model and example from its address, and the example already computed."""
-
-    def start(request: gr.Request) -> list[Any]:
-        query = dict(request.query_params)
-        known = [name for _, name in model_choices(TASK)]
-        model = query.get("model", DEFAULT_MODEL)
-        chosen = next((e for e in examples if e.name == query.get("example")), examples[0] if examples else None)
-        settings = DetectionSettings.from_query({name: query[name] for name in NAMES if name in query})
-        return [
-            gr.Dropdown(choices=model_choices(TASK), value=model if model in known else DEFAULT_MODEL),
-            str(chosen.path) if chosen else None,
-            *widget_values(settings, NAMES),
-        ]
-
-    # Setting the picture fires its change event, which runs the network with the settings already in place.
-    demo.load(start, None, [parts.model, parts.picture, *parts.settings], show_progress="hidden",
-              api_visibility="private", queue=False)  # fmt: skip

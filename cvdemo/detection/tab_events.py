@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,8 @@ from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture, read_picture
 from cvdemo.detection import view
-from cvdemo.detection.predict import DEFAULT_MODEL, DetectionSettings, infer, settings_for
+from cvdemo.detection.predict import DEFAULT_MODEL, DetectionSettings, decode, infer, settings_for
+from cvdemo.detection.tab_lecture import NO_PICTURE, ONLY_PICTURES, Given, LectureParts, closed, look, message
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, working
@@ -49,6 +51,8 @@ class Parts:
     table: Any
     numbers: Any
     over_time: Any
+    lecture: LectureParts
+    plain_tabs: list[Any]
     tries: list[tuple[Any, dict[str, str]]]
     downloads: dict[str, Any]
     counts_button: Any
@@ -62,21 +66,40 @@ class Parts:
     mode: Any
 
 
-def drawn(state: view.PictureView | None, projector: bool, values: tuple[Any, ...]) -> tuple[Any, str, Any, str]:
-    """viewer, status, table, numbers for the current settings; nothing changes when there is no picture yet."""
-    if state is None:
-        return gr.skip(), gr.skip(), gr.skip(), gr.skip()  # type: ignore[return-value]
+def drawn(
+    state: view.PictureView | None, projector: bool, mode: str, values: tuple[Any, ...], *, fresh: bool = False
+) -> tuple[Any, ...]:
+    """viewer, status, table, numbers and the lecture views' outputs for the current settings.
+
+    Nothing changes when there is no picture yet. ``values``: of the settings, then of ``LectureParts.inputs``.
+    ``fresh``: the picture or the model is new. Of the lecture views only an open one is computed.
+    """
+    unchanged = (gr.skip(),) * 4
+    given = Given(*values[len(NAMES) :])
+    if mode == "video" or state is None:  # a finished clip is annotated again on request, not redrawn
+        return *unchanged, *message(given.opened, NO_PICTURE if mode == "picture" else ONLY_PICTURES)
     try:
-        settings = read_settings(DetectionSettings, NAMES, values)
+        settings = read_settings(DetectionSettings, NAMES, values[: len(NAMES)])
     except CvDemoError as error:
-        return gr.skip(), problem(str(error)), gr.skip(), gr.skip()  # type: ignore[return-value]
-    rendered = view.render(state, settings, projector=projector)
-    found = rendered.decoded
+        return gr.skip(), problem(str(error)), gr.skip(), gr.skip(), *closed().outputs
+    lecture = closed()
+    if given.opened and mode == "picture":
+        decoded = decode(state.inference, settings)
+        started = perf_counter()
+        lecture = look(state, settings, decoded, projector, given, fresh)
+        timing = view.timing_line(state.inference, decoded, (perf_counter() - started) * 1e3)
+    if lecture.pixels is None:
+        rendered = view.render(state, settings, projector=projector)
+        pixels, timing, decoded = rendered.pixels, rendered.timing, rendered.decoded
+    else:
+        pixels = lecture.pixels
+    sentence = lecture.sentence or decoded.detections.sentence()
     return (
-        shown(rendered.pixels, rendered.sentence),
-        status(rendered.sentence, rendered.timing),
-        view.table_rows(found.detections),
-        view.numbers_html(found.report, state.inference.candidates, state.inference.raw.levels),
+        shown(pixels, sentence),
+        status(sentence, timing),
+        view.table_rows(decoded.detections),
+        view.numbers_html(decoded.report, state.inference.candidates, state.inference.raw.levels),
+        *lecture.outputs,
     )
 
 
@@ -95,7 +118,7 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
         model: str,
         state: Any,
         cache: view.ViewCache,
-        _mode: str,
+        mode: str,
         projector: bool,
         *values: Any,
     ) -> Iterator[tuple[Any, ...]]:
@@ -107,14 +130,14 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
             picture = read_picture(files.claim(user, path), name=Path(path).name)
             known = cache.get(picture, model)
             if known is not None:
-                yield known, *drawn(known, projector, values)
+                yield known, *drawn(known, projector, mode, values, fresh=True)
                 return
             for event in follow(
                 lambda progress, cancel: look_at(picture, model, user, progress=progress, cancel=cancel)
             ):
                 if isinstance(event, Done):
                     cache.put(event.value)
-                    yield event.value, *drawn(event.value, projector, values)
+                    yield event.value, *drawn(event.value, projector, mode, values, fresh=True)
                 else:
                     yield _only_line(state, working(event.text, event.fraction))
         except CvDemoError as error:
@@ -144,7 +167,12 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
 
 def _only_line(state: Any, line: str) -> tuple[Any, ...]:
     """Outputs of ``run_on`` that change nothing but the line under the result."""
-    return state, gr.skip(), line, gr.skip(), gr.skip()
+    return state, gr.skip(), line, gr.skip(), gr.skip(), *closed().outputs
+
+
+def redrawn(parts: Parts) -> list[Any]:
+    """The outputs of ``drawn``."""
+    return [parts.viewer, parts.status, parts.table, parts.numbers, *parts.lecture.outputs]
 
 
 def run_on(trigger: Any, parts: Parts, run: Any) -> Any:
@@ -152,8 +180,8 @@ def run_on(trigger: Any, parts: Parts, run: Any) -> Any:
     remembered = [parts.picture_state, parts.view_cache, parts.mode]
     return trigger(
         run,
-        [parts.picture, parts.model, *remembered, parts.projector, *parts.settings],
-        [parts.picture_state, parts.viewer, parts.status, parts.table, parts.numbers],
+        [parts.picture, parts.model, *remembered, parts.projector, *parts.settings, *parts.lecture.inputs],
+        [parts.picture_state, *redrawn(parts)],
         show_progress="hidden",
         trigger_mode="always_last",
         api_visibility="private",
@@ -170,7 +198,7 @@ def _if_picture(run: Any) -> Any:
         if path and mode == "picture":
             yield from run(request, path, *rest)
         else:
-            yield (gr.skip(),) * 5
+            yield (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip(), *closed().outputs)
 
     return guarded
 
@@ -178,12 +206,12 @@ def _if_picture(run: Any) -> Any:
 def wire_sliders(parts: Parts) -> None:
     """Settings redraw what is there, remember themselves in the address, and can be set by a lesson."""
 
-    def redraw(state: Any, projector: bool, *values: Any) -> tuple[Any, ...]:
-        return drawn(state, projector, values)
+    def redraw(state: Any, projector: bool, mode: str, *values: Any) -> tuple[Any, ...]:
+        return drawn(state, projector, mode, values)
 
-    outputs = [parts.viewer, parts.status, parts.table, parts.numbers]
+    outputs = redrawn(parts)
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    inputs = [parts.picture_state, parts.projector, *parts.settings]
+    inputs = [parts.picture_state, parts.projector, parts.mode, *parts.settings, *parts.lecture.inputs]
     defaults = widget_values(DetectionSettings(), NAMES)
     remember = address_script(NAMES, defaults)
     for widget in parts.settings:

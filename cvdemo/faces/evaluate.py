@@ -192,7 +192,7 @@ def run(args: argparse.Namespace) -> int:
     model = args.model or DEFAULT_MODEL
     wanted = FaceSettings().score_threshold if args.score_threshold is None else args.score_threshold
     if not 0 <= wanted <= 1:
-        raise InputError("--score-threshold must lie between 0 and 1.", hint="0.45 is a usual value.")
+        raise InputError("--score-threshold must lie between 0 and 1.", hint="0.35 is a usual value.")
     everything = FaceSettings(score_threshold=min(LOWEST_SCORE, wanted))
 
     def find(pixels: np.ndarray) -> tuple[Faces, float]:

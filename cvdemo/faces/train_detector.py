@@ -4,7 +4,7 @@
 
 Labels are what ``cvdemo.faces.pseudo_label`` wrote, with the folder their file names are relative to; image ids
 restrict a source to a split. Schedule, checkpoints and options as in every recipe (``cvdemo.core.training``);
-``--from`` takes any of our own compact weights and uses what fits of their backbone.
+``--from`` takes any of our own compact weights and uses what fits of them.
 ``compact_face_detector.safetensors`` in the output folder is what ships.
 """
 
@@ -71,11 +71,14 @@ def loss_of(network: nn.Module, batch: tuple[np.ndarray, np.ndarray]) -> tuple[T
     return terms.total, figures | {"positives": float(terms.positives)}
 
 
-def borrow_backbone(network: nn.Module, path: Path) -> int:
-    """Copy every parameter under ``backbone.`` that fits in name and shape from our own weights; returns how many."""
+def borrow(network: nn.Module, path: Path) -> int:
+    """Copy every tensor that fits in name and shape from our own weights; returns how many.
+
+    From another compact model that is the first half of the backbone, from an earlier run everything.
+    """
     state = weights.load_state(path)
     own = network.state_dict()
-    fits = {n: v for n, v in state.items() if n.startswith("backbone.") and n in own and v.shape == own[n].shape}
+    fits = {n: v for n, v in state.items() if n in own and v.shape == own[n].shape}
     with torch.no_grad():
         for name, value in fits.items():
             own[name].copy_(value)
@@ -112,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             examples += load_source(args.cache or args.out / "cache", labels, root, ids, CACHE_SIDE)
         maker = BatchMaker(examples, args.seed)
         if args.start and not checkpoint.exists():
-            print(f"{borrow_backbone(network, args.start)} tensors taken from {args.start.name}", file=sys.stderr)
+            print(f"{borrow(network, args.start)} tensors taken from {args.start.name}", file=sys.stderr)
         trainer = training.Trainer(
             network, torch.device(args.device), args.minutes * 60, args.rate, average_decay=0.998
         )

@@ -51,6 +51,8 @@ class Shell:
 
 def build_app(max_users: int = 32) -> gr.Blocks:
     """The whole page. ``max_users``: how many visitors may stream their webcam at the same time."""
+    from cvdemo.classification.api import add_classification_api
+    from cvdemo.classification.tab import create_classification_tab
     from cvdemo.detection.api import add_detection_api
     from cvdemo.detection.tab import create_detection_tab
 
@@ -62,18 +64,53 @@ def build_app(max_users: int = 32) -> gr.Blocks:
             html_template=f'<p hidden role="note">{INSECURE_HINT}</p>', js_on_load=_SECURE_SCRIPT,
             elem_id="secure-hint", apply_default_css=False,
         )  # fmt: skip
-        with gr.Tabs(elem_id="tasks"), gr.Tab("Detection", id="detection"):
-            detection = create_detection_tab(shell, max_users)
+        places, built = {}, {}
+        with gr.Tabs(elem_id="tasks") as tabs:
+            for name, create in (("detection", create_detection_tab), ("classification", create_classification_tab)):
+                with gr.Tab(name.capitalize(), id=name) as places[name]:
+                    built[name] = create(shell, max_users)
         add_detection_api()
-        detection.load_from_address(demo)
+        add_classification_api()
+        _wire_tasks(demo, tabs, places, built)
 
         def leave(request: gr.Request) -> None:
             session = session_of(request)
             files.leave(session)
-            detection.forget(session)
+            for task in built.values():
+                task.forget(session)
 
         demo.unload(leave)
     return demo
+
+
+def _wire_tasks(demo: gr.Blocks, tabs: Any, places: dict[str, Any], built: dict[str, Any]) -> None:
+    """A task computes its example when it is first opened: when the page opens on it, or when its tab is clicked.
+
+    Every task offers ``opening`` (components) and ``open(query)`` (a value for each).
+    """
+    opened = gr.State(())
+    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+    def load(request: gr.Request) -> list[Any]:
+        query = dict(request.query_params)
+        wanted = query.get("tab") if query.get("tab") in built else next(iter(built))
+        values = [gr.Tabs(selected=wanted), (wanted,)]
+        for name, task in built.items():
+            values += task.open(query) if name == wanted else [gr.skip()] * len(task.opening)
+        return values
+
+    def first(name: str) -> Any:
+        def open_once(seen: tuple[str, ...]) -> list[Any]:
+            if name in seen or not seen:  # until the page has loaded, its address decides
+                return [gr.skip()] * (1 + len(built[name].opening))
+            return [(*seen, name), *built[name].open({})]
+
+        return open_once
+
+    demo.load(load, None, [tabs, opened, *(part for task in built.values() for part in task.opening)], **quick)
+    for name, place in places.items():
+        script = f"(...args) => {{ window.cvdemo.openTask('{name}'); return args; }}"
+        place.select(first(name), opened, [opened, *built[name].opening], js=script, **quick)
 
 
 def _header() -> Shell:

@@ -1,4 +1,4 @@
-"""``python -m cvdemo faces detect`` from its arguments to what it prints, writes and returns; the network is a stand-in."""
+"""``python -m cvdemo faces detect`` from arguments to what it prints, writes and returns; the network is a stand-in."""
 
 import argparse
 import csv

@@ -38,7 +38,7 @@ class OneFace(torch.nn.Module):
 
 
 @pytest.mark.parametrize(("level", "row", "column"), [(0, 20, 30), (1, 9, 17), (2, 4, 6)])
-@pytest.mark.parametrize(("height", "width", "scale"), [(480, 640, 1.0), (960, 1280, 0.5), (200, 320, 1.0)])
+@pytest.mark.parametrize(("height", "width", "scale"), [(384, 512, 1.0), (768, 1024, 0.5), (200, 320, 1.0)])
 def test_faces_come_back_in_pixels_of_the_picture(level, row, column, height, width, scale):
     context = RunContext(torch.device("cpu"))
     raw = detector.run(OneFace(level, row, column), np.zeros((height, width, 3), np.uint8), context)

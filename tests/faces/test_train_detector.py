@@ -14,7 +14,7 @@ from cvdemo.classification.nets.compact_backbone import CompactClassifier
 from cvdemo.core import weights
 from cvdemo.faces import train_detector
 from cvdemo.faces.nets.face_detector import CompactFaceDetector
-from cvdemo.faces.train_detector import FILENAME, Phase, borrow_backbone, loss_of, parse_source, phase_at, to_targets
+from cvdemo.faces.train_detector import FILENAME, Phase, borrow, loss_of, parse_source, phase_at, to_targets
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_what_fits_of_a_backbone_is_taken(tmp_path):
     classifier, network = CompactClassifier(), CompactFaceDetector()
     save_file(classifier.state_dict(), tmp_path / "classifier.safetensors")
     theirs, before = classifier.state_dict(), {n: v.clone() for n, v in network.state_dict().items()}
-    taken = borrow_backbone(network, tmp_path / "classifier.safetensors")
+    taken = borrow(network, tmp_path / "classifier.safetensors")
     after = network.state_dict()
     for prefix in ("stem", "stage2", "stage3"):
         names = [name for name in after if name.startswith(f"backbone.{prefix}.")]
@@ -120,7 +120,7 @@ def test_a_loss_reports_its_terms():
     loss, figures = loss_of(CompactFaceDetector(), (pixels, rows))
     assert loss.requires_grad
     assert float(loss.detach()) == pytest.approx(
-        figures["score"] + 4 * figures["box"] + 5 * figures["landmark"], rel=1e-4
+        figures["score"] + 4 * figures["box"] + 20 * figures["landmark"], rel=1e-4
     )
     assert figures["positives"] >= 1
 

@@ -18,7 +18,10 @@ from cvdemo.core.media import read_picture, save_picture
 from cvdemo.detection.predict import DetectionSettings, decode, infer
 from tests.corpus import build_corpus
 
-ENDPOINTS = {"/detect", "/detect_settings", "/detection_models"}
+ENDPOINTS = {
+    "/detect", "/detect_settings", "/detection_models",
+    "/classify", "/explain", "/classify_settings", "/classification_models",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

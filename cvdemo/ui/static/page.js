@@ -6,6 +6,7 @@
     if (remembered) root.classList.toggle("dark", remembered === "dark");
   } catch (_) { /* private windows may refuse storage: the switch still works for this visit */ }
 
+  const addresses = {}, cameras = ["detection-camera", "classification-camera"];
   window.cvdemo = {
     toggleTheme() {
       const dark = root.classList.toggle("dark");
@@ -26,6 +27,16 @@
       });
       const text = query.toString();
       history.replaceState(null, "", window.location.pathname + (text ? "?" + text : ""));
+    },
+
+    // Each task keeps its own part of the address while another one is open. The first task needs no name in it.
+    openTask(name) {
+      const now = new URLSearchParams(window.location.search).get("tab") || "detection";
+      if (now === name) return;
+      addresses[now] = window.location.search;
+      const fresh = name === "detection" ? "" : "?tab=" + name;
+      history.replaceState(null, "", window.location.pathname + (addresses[name] ?? fresh));
+      for (const id of cameras) if (!id.startsWith(name)) window.cvdemo.stopCamera(id);
     },
 
     // A webcam that nobody watches would keep its place in the queue.
