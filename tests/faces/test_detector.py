@@ -185,7 +185,10 @@ def test_it_is_registered():
 def shipped_engine(repository):
     if not (repository / "weights" / SPEC.weights.filename).is_file():
         pytest.skip(f"weights/{SPEC.weights.filename} is not there")
-    return Engine(device="cpu", tune=False)
+    with pytest.MonkeyPatch.context() as patch:
+        # The random weights' folder above lasts as long as this module.
+        patch.setenv("CVDEMO_WEIGHTS", str(repository / "weights"))
+        yield Engine(device="cpu", tune=False)
 
 
 def test_the_shipped_weights_find_the_faces_of_the_crowd(shipped_engine, crowd):
