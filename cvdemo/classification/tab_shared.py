@@ -18,6 +18,7 @@ import numpy as np
 
 from cvdemo.classification.imagenet_view import Look
 from cvdemo.classification.predict import Inference, infer
+from cvdemo.core.errors import InputError
 from cvdemo.core.media import Picture, read_picture
 from cvdemo.core.settings import Settings
 from cvdemo.ui.sessions import files
@@ -171,8 +172,10 @@ def forget(session: str) -> None:
         _memories.pop(session, None)
 
 
-def picture_of(session: str, path: str) -> Picture:
+def picture_of(session: str, path: str | None) -> Picture:
     """The chosen file, decoded once per session; errors as in ``read_picture``."""
+    if not path:  # removed while its turn was coming
+        raise InputError("There is no picture.", hint="Choose one on the left.")
     source = files.claim(session, path)
     stamp = source.stat().st_mtime_ns if source.is_file() else 0
     return memory_of(session).recall(

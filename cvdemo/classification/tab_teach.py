@@ -12,6 +12,7 @@ from cvdemo.classification.tab_shared import TEACH, LiveView, Refresh, Shared, V
 from cvdemo.classification.teach_head import NAME_LENGTH
 from cvdemo.classification.teach_view import CARDS, KIND_NAMES
 from cvdemo.ui.viewer import status
+from cvdemo.ui.widgets import upload_button
 
 # A press on a thumbnail, or on "show more", reaches Python as one event with the picture's key.
 _PRESS = """
@@ -135,8 +136,7 @@ def _components() -> Parts:
             )  # fmt: skip
             with gr.Row():
                 export = gr.Button("Export the head", size="sm", elem_id="teach-export")
-                load = gr.UploadButton("Import a head", size="sm", file_count="single", elem_id="teach-import")
-            load.preprocess = lambda payload: getattr(payload, "path", None)  # type: ignore[method-assign]
+                load = upload_button("Import a head", size="sm", file_count="single", elem_id="teach-import")
             hidden = gr.DownloadButton("Download", elem_id="teach-download", elem_classes="off-screen")
     results = gr.HTML(
         "", html_template=f"<style>{teach_view.PAGE_CSS}</style>${{value}}", css_template=teach_view.RESULTS_CSS,
@@ -166,13 +166,9 @@ def _card(number: int) -> Card:
             js_on_load=_PRESS, elem_id=f"teach-strip-{number}", apply_default_css=False,
         )  # fmt: skip
         with gr.Row():
-            upload = gr.UploadButton(
+            upload = upload_button(
                 "Upload", size="sm", min_width=70, file_count="multiple", elem_id=f"teach-upload-{number}"
             )
-            # Gradio's own would leave an empty file on the disk for each upload.
-            upload.preprocess = lambda payload: [  # type: ignore[method-assign]
-                file.path for file in getattr(payload, "root", ())
-            ]
             current = gr.Button("Add current", size="sm", min_width=90, elem_id=f"teach-current-{number}")
             record = gr.Button("Record", size="sm", min_width=70, elem_id=f"teach-record-{number}")
             remove = None

@@ -48,8 +48,9 @@ def logits_of(module: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
 def grad_cam(module: nn.Module, x: Tensor, layer: str, class_index: int) -> Evidence:
     """Grad-CAM: ReLU(sum over k of a_k A^k), with a_k the mean over all cells of the gradient dy/dA^k.
 
-    A (K, h, w) is the output of the layer of that dotted name, y the logit of the class. The values (h, w) are not
-    negative and one per cell of the feature map. CvDemoError when the layer has no such map.
+    A (K, h, w) is the output of the layer of that dotted name, y the logit of the class above the mean of all logits:
+    softmax knows logits only up to a constant, and a network whose logits are all negative would speak for nothing.
+    The values (h, w) are not negative and one per cell of the feature map. CvDemoError when the layer has no such map.
     """
     kept: list[Tensor] = []
 
@@ -68,7 +69,8 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, class_index: int) -> Evid
     try:
         with torch.enable_grad():
             logits = module(x)
-            (gradient,) = torch.autograd.grad(logits[0, class_index], kept[-1])
+            score = logits[0, class_index] - logits[0].mean()
+            (gradient,) = torch.autograd.grad(score, kept[-1])
     finally:
         handle.remove()
     weights = gradient.mean((2, 3), keepdim=True)  # (1, K, 1, 1)

@@ -21,6 +21,7 @@ from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.predict import Decoded, DetectionSettings
 from cvdemo.detection.view import PROJECTOR_SCALE, PictureView, resized
 from cvdemo.ui.viewer import problem
+from cvdemo.ui.widgets import upload_button
 
 ALL = "all classes"
 NO_GRID = -1
@@ -97,11 +98,9 @@ def lecture_tabs() -> LectureParts:
         timer = gr.Timer(SECONDS_A_STEP, active=False)
     with gr.Tab("Ground truth", id="truth", elem_id="lecture-truth-tab") as truth_tab:
         with gr.Row(equal_height=False, elem_classes="lecture"):
-            upload = gr.UploadButton(
+            upload = upload_button(
                 "Load a COCO json", file_types=[".json"], size="sm", min_width=150, elem_id="lecture-upload"
             )
-            # The reader explains what is wrong with a file; Gradio's own check would only name the ending.
-            upload.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore
             stand_in = gr.Button("Use the boxes shown now", size="sm", min_width=180, elem_id="lecture-stand-in")
             forget = gr.Button("Forget it", size="sm", min_width=96, elem_id="lecture-forget")
         with gr.Row(equal_height=False, elem_classes="lecture"):

@@ -7,6 +7,7 @@ way wherever it comes from.
 from __future__ import annotations
 
 import json
+from abc import ABCMeta
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,29 +18,57 @@ from cvdemo.core.registry import ModelSpec, availability, models
 from cvdemo.core.settings import SettingField, Settings
 
 
+def _path_of(_: Any, payload: Any) -> Any:
+    """The path of an uploaded file (a list of paths of several), None when there is none."""
+    if payload is None:
+        return None
+    if hasattr(payload, "root"):
+        return [file.path for file in payload.root]
+    return getattr(payload, "video", payload).path
+
+
+def _written(_: Any, value: Any) -> Any:
+    """What we write is H.264 already: no probing, no conversion."""
+    return None if value is None else FileData(path=str(value))
+
+
+def _handing_over(component: type, **methods: Any) -> Any:
+    """A kind of ``component`` that hands files over untouched.
+
+    Made without the metaclass's own constructor, which writes a stub file beside the source of every subclass. A
+    changed instance would not do: Gradio builds a component anew for a visitor whenever an event updates its
+    properties, which ``gr.skip()`` does too, and the change would be lost.
+    """
+    attributes = {"preprocess": _path_of, "is_template": True, "__module__": __name__, **methods}
+    return ABCMeta.__new__(type(component), component.__name__ + "Path", (component,), attributes)
+
+
+_PicturePath = _handing_over(gr.Image)
+_VideoPath = _handing_over(gr.Video, postprocess=_written)
+_UploadPath = _handing_over(gr.UploadButton)
+
+
 def picture_file(**look: Any) -> gr.Image:
     """``gr.Image`` that passes the path of the uploaded file instead of decoding it.
 
     Gradio's own decoding ignores orientation in some modes, clips 16 bits to white and fails on unknown formats with
-    a message that helps nobody. The instance is changed, not a subclass: for subclasses Gradio writes stub files
-    beside the source.
+    a message that helps nobody.
     """
-    image = gr.Image(type="filepath", **look)
-    image.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
-    return image
+    return _PicturePath(type="filepath", **look)
 
 
 def video_file(**look: Any) -> gr.Video:
     """``gr.Video`` that passes the path of the uploaded file instead of converting it with an external program."""
-    clip = gr.Video(**look)
-    clip.preprocess = lambda payload: (  # type: ignore[method-assign]
-        None if payload is None else getattr(payload, "video", payload).path  # type: ignore[union-attr]
-    )
-    # What we write is H.264 already: no probing, no conversion.
-    clip.postprocess = lambda value: (  # type: ignore[method-assign]
-        None if value is None else FileData(path=str(value))
-    )
-    return clip
+    return _VideoPath(**look)
+
+
+def upload_button(*args: Any, **look: Any) -> gr.UploadButton:
+    """``gr.UploadButton`` that passes the path (the paths, with ``file_count="multiple"``) and leaves the rest to us.
+
+    The reader of the file explains what is wrong with it; Gradio's own check would only name the ending, and it leaves
+    an empty file on the disk for each upload.
+    """
+    return _UploadPath(*args, **look)
 
 
 def component(field: SettingField, value: Any = None) -> Any:

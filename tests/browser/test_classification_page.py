@@ -69,8 +69,9 @@ def runs_of(page: Any) -> int:
 
 
 def choose_class(page: Any, menu: str, name: str) -> None:
-    box = page.locator(f"{menu} input")
-    box.fill(name)
+    page.locator(f"{menu} input").click()  # which selects the present choice, so that typing replaces it
+    page.wait_for_timeout(100)
+    page.keyboard.type(name)
     page.get_by_role("option", name=name).first.click()
 
 

@@ -84,7 +84,8 @@ def test_grad_cam_of_a_pooled_network_is_the_class_activation_map(seed):
     found = grad_cam(module, x, "conv", class_index=seed)
     before_relu = convolve(x[0].numpy(), module.conv.weight.numpy(), module.conv.bias.numpy())
     # dy/dA = w_k / (h w) where the ReLU lets it through, and the layer's own output is the map before it
-    gradient = (before_relu > 0) * module.head.weight.numpy()[seed][:, None, None] / 64
+    above_mean = module.head.weight.numpy()[seed] - module.head.weight.numpy().mean(0)
+    gradient = (before_relu > 0) * above_mean[:, None, None] / 64
     expected = np.maximum((gradient.mean((1, 2))[:, None, None] * before_relu).sum(0), 0)
     np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.logits, module(x)[0].numpy(), rtol=1e-5)
@@ -96,10 +97,24 @@ def test_grad_cam_averages_the_gradient_over_the_cells(seed):
     module, x = frozen(Flat(8)), random_input(seed=seed)
     found = grad_cam(module, x, "conv", class_index=4)
     activation = np.maximum(convolve(x[0].numpy(), module.conv[0].weight.numpy(), module.conv[0].bias.numpy()), 0)
-    weights = module.head.weight.numpy()[4].reshape(4, 8, 8).mean((1, 2))
+    above_mean = module.head.weight.numpy()[4] - module.head.weight.numpy().mean(0)
+    weights = above_mean.reshape(4, 8, 8).mean((1, 2))
     np.testing.assert_allclose(
         found.values, np.maximum(np.einsum("k,kij->ij", weights, activation), 0), rtol=1e-4, atol=1e-6
     )
+
+
+def test_grad_cam_does_not_depend_on_what_all_logits_have_in_common():
+    """Softmax is blind to a constant added to every logit: also when it makes all of them negative."""
+    torch.manual_seed(0)
+    module, x = frozen(Pooled()), random_input()
+    before = grad_cam(module, x, "conv", 2)
+    module.head.weight.data -= 3.0
+    module.head.bias.data -= 3.0
+    after = grad_cam(module, x, "conv", 2)
+    assert before.values.max() > 0
+    assert (after.logits < 0).all()
+    np.testing.assert_allclose(after.values, before.values, rtol=1e-3, atol=1e-5)
 
 
 def test_grad_cam_leaves_network_and_input_alone():

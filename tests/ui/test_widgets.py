@@ -21,6 +21,7 @@ from cvdemo.ui.widgets import (
     picture_file,
     read_settings,
     settings_components,
+    upload_button,
     video_file,
     widget_values,
 )
@@ -111,9 +112,12 @@ def test_files_are_handed_over_untouched(tmp_path):
     broken.write_bytes(b"not a picture")
     with gr.Blocks():
         picture, clip = picture_file(label="Picture"), video_file(label="Clip")
-    assert type(picture) is gr.Image
-    assert type(clip) is gr.Video
-    for widget in (picture, clip):
+    button = upload_button("Load", file_count="multiple")
+    assert [widget.get_block_name() for widget in (picture, clip, button)] == ["image", "video", "uploadbutton"]
+    assert button.preprocess(SimpleNamespace(root=[SimpleNamespace(path="a"), SimpleNamespace(path="b")])) == ["a", "b"]
+    # As Gradio does when an event returns ``gr.skip()`` for a component.
+    anew = picture.__class__(**picture.constructor_args | {"render": False})
+    for widget in (picture, clip, button, anew):
         assert widget.preprocess(None) is None
         assert widget.preprocess(SimpleNamespace(path=str(broken))) == str(broken)
     assert clip.preprocess(SimpleNamespace(video=SimpleNamespace(path="a.mp4"))) == "a.mp4"

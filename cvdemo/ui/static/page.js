@@ -50,5 +50,10 @@
       if (target) target.click();
     },
   };
+  // A menu that can be searched would append what is typed to the name of the present choice.
+  document.addEventListener("focusin", (event) => {
+    const field = event.target;
+    if (field.matches?.("input[role='combobox']") && !field.readOnly) setTimeout(() => field.select(), 0);
+  });
   document.documentElement.lang = "en";
 }
