@@ -34,7 +34,7 @@ DEFAULT_MODEL = "compact-emotion"
 BATCH = 64
 UNSURE_BELOW = 0.4
 AGREE_PROBABILITY = 0.05
-TEMPERATURE = 1.0
+TEMPERATURE = 0.85  # of the least cross-entropy on the validation split
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -301,6 +301,7 @@ register(
         lecture="deck 003: emotion recognition (preprocessing and alignment, CNN, label)",
         parameters=1_083_367,
         gflops=0.085,
+        metrics={"fer2013 test accuracy": 0.682},
         licence="MIT",
         categories=EMOTIONS,
         input="grey face of 48 x 48 px aligned by five landmarks, standardised, averaged with its mirror image",

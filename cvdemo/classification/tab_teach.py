@@ -139,8 +139,7 @@ def _components() -> Parts:
                 load = upload_button("Import a head", size="sm", file_count="single", elem_id="teach-import")
             hidden = gr.DownloadButton("Download", elem_id="teach-download", elem_classes="off-screen")
     results = gr.HTML(
-        "", html_template=f"<style>{teach_view.PAGE_CSS}</style>${{value}}", css_template=teach_view.RESULTS_CSS,
-        elem_id="teach-results", apply_default_css=False,
+        "", css_template=teach_view.RESULTS_CSS, elem_id="teach-results", apply_default_css=False
     )  # fmt: skip
     gr.Markdown(teach_view.PRIVACY, elem_classes="privacy")
     return Parts(

@@ -47,16 +47,6 @@ ANSWER_CSS = """
 .note { color: var(--body-text-color-subdued); margin: 8px 0 0; }
 .chart { font-size: 1.05rem !important; }
 """
-# For the page as a whole: what cannot be said inside of one component.
-PAGE_CSS = """
-#teach-right { position: sticky; top: 8px; align-self: flex-start; }
-.teach-card { border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg); padding: 10px 12px 12px;
-  background: var(--block-background-fill); gap: 8px !important; }
-:is(.teach-card, #teach-right) .html-container { padding: 0 !important; }
-.teach-card input[type=text], .teach-card textarea { font-weight: 600; }
-#teach-foot p { margin: 0; }
-@media (max-width: 900px) { #teach-right { position: static; } }
-"""
 RESULTS_CSS = """
 .results { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 20px 40px;
   padding: 8px 4px; }

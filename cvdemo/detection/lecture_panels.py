@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from cvdemo.detection import lecture_nms, lecture_origins
-from cvdemo.detection.average_precision import precision_at
+from cvdemo.detection.average_precision import ELEVEN_POINTS, precision_at
 from cvdemo.detection.candidates import name_of
 from cvdemo.detection.draw import MATCH_STYLES, Style
 from cvdemo.detection.lecture_nms import STEP_STYLES, Moment, Walk
 from cvdemo.detection.lecture_origins import Word
-from cvdemo.detection.lecture_truth import ELEVEN_POINTS, Assessment, ClassScore
+from cvdemo.detection.lecture_truth import Assessment, ClassScore
 from cvdemo.detection.raw import RawDetections
 
 _LEFT, _TOP, _SIDE_X, _SIDE_Y = 52, 12, 400, 250  # where the curve's axes stand, in units of its view box

@@ -22,7 +22,6 @@ from cvdemo.detection.average_precision import (
     average_precision,
     curve_of,
     match_image,
-    precision_at,
 )
 from cvdemo.detection.candidates import Candidates, Detections, name_of
 from cvdemo.detection.evaluate import read_annotations
@@ -33,8 +32,6 @@ from cvdemo.detection.predict import DetectionSettings, decode
 # Below this IoU a box has not even touched the object (Hoiem et al. 2012, "Diagnosing error in object detectors").
 TOUCHING = 0.1
 HARDEST = 10
-# Tenths as quotients: np.linspace makes 0.6000000000000001 of the seventh, which 3 objects of 5 would then not reach.
-ELEVEN_POINTS = np.arange(11) / 10
 # PASCAL VOC's names of COCO's classes.
 _OTHER_NAMES = {
     "aeroplane": "airplane", "motorbike": "motorcycle", "sofa": "couch", "tvmonitor": "tv", "pottedplant":
@@ -290,16 +287,11 @@ def assess(
         everything=everything,
         curve=curve,
         counts=counts_of(match, label),
-        ap_11=ap_11(curve),
+        ap_11=average_precision(curve, "11-point"),
         ap_101=average_precision(curve, "101-point"),
         classes=tuple(_class_scores(match, full, detections)),
         hardest=tuple(_hardest(truth, everything, full, iou, label, set(detections.index.tolist()))),
     )
-
-
-def ap_11(curve: Curve) -> float:
-    """PASCAL VOC 2007's average precision: the mean of the interpolated precision at recall 0, 0.1 ... 1."""
-    return float(precision_at(curve.precision, curve.recall, ELEVEN_POINTS).mean())
 
 
 def counts_of(match: ImageMatch, label: int | None) -> dict[str, int]:
@@ -316,7 +308,7 @@ def _class_scores(match: ImageMatch, full: ImageMatch, detections: Detections) -
     for label in np.union1d(full.true_labels, detections.labels).tolist():
         curve = curve_of([full], label)
         objects = int(((full.true_labels == label) & ~full.crowd).sum())
-        scores = (ap_11(curve), average_precision(curve, "101-point"))
+        scores = (average_precision(curve, "11-point"), average_precision(curve, "101-point"))
         listed.append(ClassScore(label, objects, counts_of(match, label), *scores))
     return sorted(listed, key=lambda score: (-score.objects, score.label))
 

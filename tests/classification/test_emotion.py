@@ -284,7 +284,7 @@ def test_sentences():
         logits = np.zeros((len(names_and_margins), 7))
         for row, (name, margin) in enumerate(names_and_margins):
             logits[row, EMOTIONS.index(name)] = margin
-        return decode_emotions(raw_of(logits), EmotionSettings()).sentence()
+        return decode_emotions(raw_of(logits), EmotionSettings(temperature=1.0)).sentence()
 
     assert of(("happy", 5.0)) == "1 face: happy (96 %)"
     assert of(("fear", 0.5)) == "1 face: not sure, perhaps fear (22 %)"
