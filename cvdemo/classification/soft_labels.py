@@ -4,7 +4,7 @@
 
 Every picture is packed once (short side at most 160 px), with a few random crops and the teacher's ten largest
 probabilities for each: fixed labels for fixed crops, so that the teacher runs once and not every epoch (fast knowledge
-distillation, Shen and Xing 2022, arXiv:2112.01528). Folders named by a WordNet id also give the true class.
+distillation, Shen and Xing 2022, arXiv:2112.01528). Folders and files named by a WordNet id also give the true class.
 
 The teacher is torchvision's MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) with a state dict under torchvision's
 names. Only its outputs are kept; nothing of the app imports this module.
@@ -68,8 +68,9 @@ def random_crop(height: int, width: int, rng: np.random.Generator) -> tuple[int,
 
 
 def true_class(path: Path) -> int:
-    """The class index said by a folder named with a WordNet id, -1 where there is none."""
-    return next((INDEX_OF_WORDNET[part] for part in path.parts[::-1] if part in INDEX_OF_WORDNET), -1)
+    """The class index said by a folder, or by the beginning of a file name, that is a WordNet id; -1 without one."""
+    named = (path.name.partition("_")[0], *path.parts[-2::-1])
+    return next((INDEX_OF_WORDNET[part] for part in named if part in INDEX_OF_WORDNET), -1)
 
 
 def read_pictures(files: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray]]:

@@ -1,6 +1,7 @@
 """The distillation recipe on a handful of synthetic pictures, from labelling to weights."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -52,7 +53,7 @@ def test_the_thousand_classes():
     assert len(IMAGENET_CLASSES) == 1000
     assert (IMAGENET_CLASSES[0], IMAGENET_CLASSES[999]) == ("tench", "toilet tissue")
     assert IMAGENET_CLASSES[INDEX_OF_WORDNET[DOG]] == "English springer"
-    assert len(INDEX_OF_WORDNET) == 210
+    assert len(INDEX_OF_WORDNET) == 1000
     assert all(IMAGENET_CLASSES)
     ids = list(INDEX_OF_WORDNET)
     assert ids == sorted(ids), "the official order is the order of the WordNet ids"
@@ -115,6 +116,38 @@ def test_targets_mix_the_teacher_and_the_truth(pack):
     assert 5 < known.sum() < 35
 
 
+def test_the_truth_counts_more_where_the_teacher_saw_everything_and_did_not_recognise_it(folder, tmp_path):
+    def blind(pictures):
+        probabilities = np.full((len(pictures), 1000), 0.1 / 990, np.float32)
+        probabilities[:, 20:30] = 0.09
+        return probabilities
+
+    files = sorted(folder.glob(f"{TENCH}/*.png"))
+    shares = {}
+    for views in (1, 3):
+        assert soft_labels.pack(files, tmp_path / str(views), blind, views=views, side=64, seed=0) == 6 * views
+        _, targets = train.BatchMaker([train.Pack.open(str(tmp_path / str(views)))], seed=0).batch(8, 32)
+        shares[views] = targets[:, 0]
+    np.testing.assert_allclose(shares[1], 0.9, atol=1e-3)
+    np.testing.assert_allclose(shares[3], 0.5, atol=1e-3)
+
+
+def test_the_true_class_is_read_from_folders_and_file_names():
+    assert soft_labels.true_class(Path("a") / TENCH / "1.jpg") == 0
+    assert soft_labels.true_class(Path(f"{DOG}_English_springer.JPEG")) == INDEX_OF_WORDNET[DOG]
+    assert soft_labels.true_class(Path("n0_nothing") / "1.jpg") == -1
+
+
+def test_blurring_by_size_keeps_the_shape_and_takes_fine_detail_from_a_third():
+    board = np.tile(np.array([[0, 255], [255, 0]], np.uint8), (32, 32))[:, :, None].repeat(3, 2)
+    rng = np.random.default_rng(0)
+    contrast = np.array([train.blur_by_size(board, rng).std() for _ in range(300)])
+    blurred = contrast < 60
+    assert (contrast[~blurred] == board.std()).all()
+    assert 0.25 < blurred.mean() < 0.42
+    assert train.blur_by_size(np.zeros((48, 48, 3), np.uint8), rng).shape == (48, 48, 3)
+
+
 def test_packs_are_drawn_by_their_share(pack):
     packs = [train.Pack.open(f"{pack}*3"), train.Pack.open(f"{pack}*1")]
     assert train.BatchMaker(packs, seed=0).cumulative.tolist() == pytest.approx([0.75, 1.0])
@@ -156,6 +189,11 @@ def test_the_recipe_trains_resumes_and_ships_weights(pack, tmp_path, monkeypatch
     train.main([*command, "--minutes", "0.008"])
     again = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["clock"]
     assert again["step"] > first["step"]
+    # Of a classifier the head is taken over too; of another network's file only the backbone.
+    train.main([*command[:3], str(tmp_path / "whole"), *command[4:], "--minutes", "1e-6", "--from",
+                str(tmp_path / "earlier.safetensors")])  # fmt: skip
+    taken = weights.load_state(tmp_path / "whole" / train.FILENAME)
+    torch.testing.assert_close(taken["head.weight"].float(), earlier.head.weight, atol=2e-3, rtol=2e-2)
     assert f"from step {first['step']}" in capsys.readouterr().err
 
 
