@@ -7,11 +7,13 @@ from typing import Any
 
 import gradio as gr
 
+from cvdemo.classification.emotion import EmotionSettings, decode_emotions, infer_emotions
 from cvdemo.classification.predict import DEFAULT_MODEL, TASK, ClassificationSettings, decode, infer
 from cvdemo.classification.why import METHODS, WhySettings, explain, overlay
 from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture, read_picture, save_picture
+from cvdemo.faces.detector import FaceSettings, decode_faces, infer_faces
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import component, picture_file, read_settings
 
@@ -90,6 +92,35 @@ def explain_class(
     return result, str(target)
 
 
+def emotions(image: str | None, face_threshold: float, temperature: float, request: gr.Request) -> dict[str, Any]:
+    """
+    Find the faces of a picture and read the expression of each.
+
+    Parameters:
+        image: the picture's file.
+        face_threshold: only faces with a score above this, 0 to 1.
+        temperature: logits are divided by this before the softmax, 0.1 to 10.
+    Returns:
+        A dictionary {"image", "model", "faces": [{"bbox", "score", "emotion", "probabilities"}], "sentence",
+        "milliseconds"}.
+    """
+    user = session_of(request)
+    try:
+        chosen = FaceSettings.from_mapping({"score_threshold": face_threshold})
+        settings = EmotionSettings.from_mapping({"temperature": temperature})
+        picture = _picture(user, image)
+        found = infer_faces(picture, user=user)
+        inference = infer_emotions(picture, decode_faces(found, chosen), user=user)
+    except CvDemoError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    decoded = decode_emotions(inference, settings)
+    result = decoded.to_dict(picture.name)
+    result["sentence"] = decoded.sentence()
+    stages = {f"faces {stage}": ms for stage, ms in found.stages.items()} | inference.stages
+    result["milliseconds"] = {stage: round(ms, 3) for stage, ms in stages.items()}
+    return result
+
+
 def class_index(model: str, label: str | None) -> int | None:
     """The index of a class given by name or number, None for an empty label; InputError when there is none."""
     text = str(label or "").strip()
@@ -153,10 +184,13 @@ def add_classification_api() -> None:
         method, label = gr.Textbox(METHODS[0], label="method"), gr.Textbox("", label="label")
         why_settings = [_unchecked(component(field)) for field in _WHY_FIELDS]
         result, drawn = gr.JSON(label="result"), gr.File(label="picture")
-        button, why_button = gr.Button("Classify"), gr.Button("Explain")
+        face_threshold = _unchecked(gr.Number(FaceSettings().score_threshold, label="face_threshold"))
+        heat = _unchecked(gr.Number(EmotionSettings().temperature, label="temperature"))
+        button, why_button, emotion_button = gr.Button("Classify"), gr.Button("Explain"), gr.Button("Emotions")
     shared: dict[str, Any] = {"concurrency_id": "classification-api", "concurrency_limit": 8}
     button.click(classify, [image, model, *settings], result, api_name="classify", **shared)
     why_button.click(explain_class, [image, model, method, label, *why_settings], [result, drawn],
                      api_name="explain", **shared)  # fmt: skip
+    emotion_button.click(emotions, [image, face_threshold, heat], result, api_name="emotions", **shared)
     gr.api(classify_settings, api_name="classify_settings", queue=False)
     gr.api(classification_models, api_name="classification_models", queue=False)

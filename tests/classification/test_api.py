@@ -7,7 +7,14 @@ import torch
 from safetensors.torch import save_file
 
 from cvdemo.classification import tab_shared
-from cvdemo.classification.api import class_index, classification_models, classify, classify_settings, explain_class
+from cvdemo.classification.api import (
+    class_index,
+    classification_models,
+    classify,
+    classify_settings,
+    emotions,
+    explain_class,
+)
 from cvdemo.classification.nets.compact_backbone import CompactClassifier
 from cvdemo.classification.predict import ClassificationSettings, decode, infer
 from cvdemo.classification.tab_imagenet import raced
@@ -15,6 +22,7 @@ from cvdemo.core import weights
 from cvdemo.core.engine import Engine, default_engine, set_default_engine
 from cvdemo.core.errors import InputError
 from cvdemo.core.media import read_picture, save_picture
+from cvdemo.faces.nets.face_detector import CompactFaceDetector
 from cvdemo.ui.sessions import files
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (120, 180, 3), dtype=np.uint8)
@@ -26,6 +34,7 @@ def _engine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     save_file(CompactClassifier().state_dict(), folder / "compact_classifier.safetensors")
+    save_file(CompactFaceDetector().state_dict(), folder / "compact_face_detector.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CVDEMO_WEIGHTS", str(folder))
         patch.setattr(weights, "hub_folder", lambda: folder)
@@ -64,6 +73,32 @@ def test_classify_answers_like_the_library(picture):
 def test_what_cannot_be_classified_is_explained(image, model, top_k, words, picture):
     with pytest.raises(gr.Error, match=words):
         classify(picture if image else None, model, top_k, 1.0, None)
+
+
+def test_emotions_without_a_face_says_so_and_refuses_what_is_out_of_range(picture):
+    answer = emotions(picture, 1.0, 1.0, None)  # no score is above 1
+    assert answer["faces"] == []
+    assert answer["image"] == {"name": "noise.png", "width": 180, "height": 120}
+    assert "face" in answer["sentence"]
+    assert "faces network" in answer["milliseconds"]
+    for threshold, temperature, words in ((2.0, 1.0, "from 0 to 1"), (0.5, 0.0, "from 0.1 to 10"), (None, 1.0, "cannot be None")):
+        with pytest.raises(gr.Error, match=words):
+            emotions(picture, threshold, temperature, None)
+    with pytest.raises(gr.Error, match="No picture was sent"):
+        emotions(None, 0.5, 1.0, None)
+
+
+def test_emotions_of_the_shipped_models(crowd, tmp_path, repository, monkeypatch):
+    names = ("compact_face_detector.safetensors", "compact_emotion.safetensors")
+    if not all((repository / "weights" / name).is_file() for name in names):
+        pytest.skip("the shipped weights are not there")
+    monkeypatch.setenv("CVDEMO_WEIGHTS", str(repository / "weights"))
+    set_default_engine(Engine("cpu", tune=False))
+    save_picture(tmp_path / "crowd.png", crowd)
+    answer = emotions(str(tmp_path / "crowd.png"), 0.5, 1.0, None)
+    assert len(answer["faces"]) >= 3
+    for face in answer["faces"]:
+        assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
 
 
 def test_explain_names_the_class_and_draws_the_map(picture, tmp_path, monkeypatch):

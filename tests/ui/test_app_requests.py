@@ -20,7 +20,7 @@ from tests.corpus import build_corpus
 
 ENDPOINTS = {
     "/detect", "/detect_settings", "/detection_models",
-    "/classify", "/explain", "/classify_settings", "/classification_models",
+    "/classify", "/explain", "/emotions", "/classify_settings", "/classification_models",
 }  # fmt: skip
 
 
