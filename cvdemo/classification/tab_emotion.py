@@ -10,14 +10,15 @@ from typing import Any
 import gradio as gr
 
 from cvdemo.classification import emotion_view as view
-from cvdemo.classification import tab_shared
 from cvdemo.classification.emotion_view import EmotionViewSettings
-from cvdemo.classification.tab_shared import EMOTION, QUICK, LiveView, Refresh, Shared, View
+from cvdemo.classification.tab_shared import EMOTION
 from cvdemo.core.errors import CvDemoError, WeightsError
 from cvdemo.core.media import Picture
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, viewer, working
+from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
 
 NAMES = ("face_threshold", "emotion_temperature", "smoothing")
@@ -53,7 +54,7 @@ def create_emotion_view(shared: Shared) -> View:
         try:
             _require_weights()
             settings = read_settings(EmotionViewSettings, NAMES, values)
-            picture = tab_shared.picture_of(user, path)
+            picture = picture_of(user, path)
             for event in follow(lambda progress, cancel: look_of(user, picture, progress=progress, cancel=cancel)):
                 if isinstance(event, Done):
                     yield key_of(picture), *drawn(event.value, settings, projector)
@@ -67,7 +68,7 @@ def create_emotion_view(shared: Shared) -> View:
         settings = read_settings(EmotionViewSettings, NAMES, values)
         display, scale = display_copy(picture.pixels)
         look = view.look_at(picture, display, scale, user=user)
-        tab_shared.memory_of(user).put(LIVE, look)
+        memory_of(user).put(LIVE, look)
         return LIVE, *drawn(look, settings, projector, live=user)
 
     outputs = [parts.current, *parts.answer]
@@ -101,7 +102,7 @@ def look_of(user: str, picture: Picture, **watch: Any) -> view.Look:
         display, scale = display_copy(picture.pixels)
         return view.look_at(picture, display, scale, user=user, **watch)
 
-    return tab_shared.memory_of(user).recall(key_of(picture), make)
+    return memory_of(user).recall(key_of(picture), make)
 
 
 def drawn(look: view.Look, settings: EmotionViewSettings, projector: bool, live: str = "") -> tuple[Any, ...]:
@@ -144,7 +145,7 @@ def _wire_sliders(parts: Parts, shared: Shared) -> None:
     """Threshold, temperature and the projector switch act on what was read."""
 
     def redraw(request: gr.Request, key: Any, projector: bool, *values: Any) -> tuple[Any, ...]:
-        look = tab_shared.memory_of(session_of(request)).get(key) if key is not None else None
+        look = memory_of(session_of(request)).get(key) if key is not None else None
         if look is None:
             return (gr.skip(),) * 4
         try:
@@ -164,7 +165,7 @@ def _wire_downloads(parts: Parts) -> None:
     def export(kind: str) -> Any:
         def make(request: gr.Request, key: Any, *values: Any) -> Any:
             user = session_of(request)
-            look = tab_shared.memory_of(user).get(key) if key is not None else None
+            look = memory_of(user).get(key) if key is not None else None
             if look is None:
                 raise gr.Error("There is nothing to download yet. Choose a picture first.", print_exception=False)
             name, content = view.export(look, read_settings(EmotionViewSettings, NAMES, values), kind)

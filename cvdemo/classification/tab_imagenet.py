@@ -12,12 +12,14 @@ from cvdemo.classification import imagenet_view as view
 from cvdemo.classification import race_view
 from cvdemo.classification import tab_shared as shared_parts
 from cvdemo.classification.predict import TASK, ClassificationSettings, Comparison, compare, decode
-from cvdemo.classification.tab_shared import IMAGENET, QUICK, LiveView, Refresh, Shared, View
+from cvdemo.classification.tab_shared import IMAGENET
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import problem, shown, status, viewer, working
+from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import model_choices, read_settings, settings_components
 
 NAMES = ("top_k", "temperature")
@@ -65,7 +67,7 @@ def create_imagenet_view(shared: Shared) -> View:
     def run(request: gr.Request, path: str, model: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         user = session_of(request)
         try:
-            picture = shared_parts.picture_of(user, path)
+            picture = picture_of(user, path)
             key = ("look", picture.fingerprint, model)
             for event in follow(
                 lambda progress, cancel: shared_parts.look_of(user, picture, model, progress=progress, cancel=cancel)
@@ -79,7 +81,7 @@ def create_imagenet_view(shared: Shared) -> View:
 
     def step(user: str, picture: Picture, model: str, *values: Any) -> tuple[Any, ...]:
         look = shared_parts.look_at(picture, model, user)
-        shared_parts.memory_of(user).put(LIVE, look)
+        memory_of(user).put(LIVE, look)
         return LIVE, *drawn(look, values, live=True)
 
     outputs = [parts.current, *parts.answer]
@@ -144,7 +146,7 @@ def _wire_sliders(parts: Parts) -> None:
     """The number of classes and the temperature act on logits that are there."""
 
     def redraw(request: gr.Request, key: Any, *values: Any) -> tuple[Any, ...]:
-        look = shared_parts.memory_of(session_of(request)).get(key)
+        look = memory_of(session_of(request)).get(key)
         if look is None:
             return gr.skip(), gr.skip(), gr.skip()
         _, *others = drawn(look, values)
@@ -166,7 +168,7 @@ def _wire_race(parts: Parts, shared: Shared) -> None:
             return
         user = session_of(request)
         try:
-            picture = shared_parts.picture_of(user, path)
+            picture = picture_of(user, path)
             for event in follow(lambda progress, cancel: raced(user, picture, names, progress, cancel)):
                 if isinstance(event, Done):
                     lines = race_view.contestants(event.value, names, temperature)
@@ -193,7 +195,7 @@ def _wire_race(parts: Parts, shared: Shared) -> None:
 
 def raced(user: str, picture: Picture, names: list[str], progress: Any, cancel: Any) -> Comparison:
     """``compare`` that runs only the models which have not seen the picture yet."""
-    memory = shared_parts.memory_of(user)
+    memory = memory_of(user)
     keys = {name: ("look", picture.fingerprint, name) for name in names}
     known = {name: look.inference for name, key in keys.items() if (look := memory.get(key)) is not None}
     fresh = compare(picture, [name for name in names if name not in known], user=user, progress=progress, cancel=cancel)
@@ -209,7 +211,7 @@ def _wire_downloads(parts: Parts) -> None:
     def export(kind: str) -> Any:
         def make(request: gr.Request, key: Any, lines: Any, *values: Any) -> Any:
             user = session_of(request)
-            look = shared_parts.memory_of(user).get(key)
+            look = memory_of(user).get(key)
             if kind == "race":
                 if not lines:
                     raise gr.Error("There is no race yet. Choose models and race them first.", print_exception=False)

@@ -9,17 +9,18 @@ from typing import Any
 import gradio as gr
 
 from cvdemo.classification import sliding_view as view
-from cvdemo.classification import tab_shared as shared_parts
 from cvdemo.classification.sliding import SlidingSettings, classify_windows, default_sides, draw_sliding
 from cvdemo.classification.sliding_view import Slid
-from cvdemo.classification.tab_shared import QUICK, SLIDING, Refresh, Shared, View
+from cvdemo.classification.tab_shared import SLIDING
 from cvdemo.core.errors import Cancelled, CvDemoError
 from cvdemo.core.media import Picture
 from cvdemo.detection.predict import DEFAULT_MODEL as DETECTOR
 from cvdemo.detection.predict import infer as detect
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, viewer, working
+from cvdemo.ui.views import QUICK, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
 
 WINDOWS = ("scales", "stride_share")
@@ -106,9 +107,9 @@ def _planned(
     user = session_of(request)
     try:
         settings = read_settings(SlidingSettings, NAMES, values)
-        picture = shared_parts.picture_of(user, path)
+        picture = picture_of(user, path)
         key = _key(picture, model, settings)
-        known = shared_parts.memory_of(user).get(key)
+        known = memory_of(user).get(key)
         if known is not None:
             return (key, path), *_finished(picture, known, current, key, value, projector, settings)
         words = view.plan(picture.height, picture.width, settings.scales, settings.stride_share)
@@ -131,9 +132,9 @@ def _slide(
     user = session_of(request)
     try:
         settings = read_settings(SlidingSettings, NAMES, values)
-        picture = shared_parts.picture_of(user, path)
+        picture = picture_of(user, path)
         key = _key(picture, model, settings)
-        memory = shared_parts.memory_of(user)
+        memory = memory_of(user)
         for event in follow(
             lambda progress, cancel: memory.recall(key, lambda: slid(user, picture, model, settings, progress, cancel))
         ):
@@ -186,12 +187,12 @@ def _wire_choices(parts: Parts, shared: Shared) -> None:
 
     def redraw(request: gr.Request, current: Any, value: str, projector: bool, *values: Any) -> tuple[Any, Any]:
         user = session_of(request)
-        found = shared_parts.memory_of(user).get(current[0]) if current[0] else None
+        found = memory_of(user).get(current[0]) if current[0] else None
         if found is None:
             return gr.skip(), gr.skip()
         try:
             settings = read_settings(SlidingSettings, NAMES, values)
-            picture = shared_parts.picture_of(user, current[1])
+            picture = picture_of(user, current[1])
         except CvDemoError as error:
             return gr.skip(), problem(str(error))
         return _drawn(picture, found, view.index_of(value, found.result), projector, settings)

@@ -8,10 +8,11 @@ from typing import Any
 import gradio as gr
 
 from cvdemo.classification import teach_room, teach_view
-from cvdemo.classification.tab_shared import TEACH, LiveView, Refresh, Shared, View
+from cvdemo.classification.tab_shared import TEACH
 from cvdemo.classification.teach_head import NAME_LENGTH
 from cvdemo.classification.teach_view import CARDS, KIND_NAMES
 from cvdemo.ui.viewer import status
+from cvdemo.ui.views import LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import upload_button
 
 # A press on a thumbnail, or on "show more", reaches Python as one event with the picture's key.

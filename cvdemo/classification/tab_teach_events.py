@@ -10,7 +10,6 @@ from uuid import uuid4
 import gradio as gr
 
 from cvdemo.classification import predict, tab_shared, teach_room, teach_view
-from cvdemo.classification.tab_shared import QUICK, Shared
 from cvdemo.classification.tab_teach import TRY_IT, Parts
 from cvdemo.classification.teach import export_head
 from cvdemo.classification.teach_room import Room, room_of
@@ -19,8 +18,10 @@ from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.memory import picture_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import problem, status, working
+from cvdemo.ui.views import QUICK, Shared
 
 LONG: dict[str, Any] = {
     "show_progress": "hidden", "api_visibility": "private", "concurrency_id": "classification-teach",
@@ -238,7 +239,7 @@ def wire_head(parts: Parts, shared: Shared) -> Callable[..., Any]:
         if mode == "live" or not path:
             return teach_view.answer_html(None, "Choose a picture on the left, or start the live camera.")
         try:
-            picture = tab_shared.picture_of(user, path)
+            picture = picture_of(user, path)
             found = teach_room.answer(room, features_of(user, picture, model), model)
         except CvDemoError as error:
             return problem(str(error))

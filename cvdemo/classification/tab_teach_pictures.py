@@ -8,8 +8,7 @@ from uuid import uuid4
 
 import gradio as gr
 
-from cvdemo.classification import predict, tab_shared, teach_pictures, teach_room, teach_view
-from cvdemo.classification.tab_shared import QUICK, Shared
+from cvdemo.classification import predict, teach_pictures, teach_room, teach_view
 from cvdemo.classification.tab_teach import TRY_IT, Parts
 from cvdemo.classification.tab_teach_events import LONG, changed, features_of, strips
 from cvdemo.classification.teach_pictures import Added
@@ -18,8 +17,10 @@ from cvdemo.classification.teach_view import CARDS
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.memory import picture_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import problem, status, working
+from cvdemo.ui.views import QUICK, Shared
 
 
 def wire_pictures(parts: Parts, shared: Shared) -> None:
@@ -75,7 +76,7 @@ def _add_current(card: int) -> Callable[..., tuple[Any, ...]]:
                 return *nothing, _begin(room, card, 1, mode), gr.skip()
             if not path:
                 raise InputError("There is no current picture.", hint="Choose one on the left, or upload some here.")
-            picture = tab_shared.picture_of(user, path)
+            picture = picture_of(user, path)
             rows = features_of(user, picture, model)[None]
             count = teach_pictures.put(room, room.names_for(card), rows, [picture.pixels], model)
             return _added(room, card, Added(count))

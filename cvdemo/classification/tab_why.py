@@ -12,14 +12,16 @@ import gradio as gr
 from cvdemo.classification import tab_shared as shared_parts
 from cvdemo.classification import why_view as view
 from cvdemo.classification.imagenet_view import Look
-from cvdemo.classification.tab_shared import QUICK, WHY, LiveView, Refresh, Shared, View
+from cvdemo.classification.tab_shared import WHY
 from cvdemo.classification.why import RANDOMISE, Explanation, agreement, explain, methods_for, overlay
 from cvdemo.classification.why_view import BEST, WhyControls
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import problem, shown, status, viewer, working
+from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
 
 NAMES = ("method", "opacity", "colours")
@@ -142,10 +144,10 @@ def _explained(
         return
     try:
         controls = read_settings(WhyControls, NAMES, values)
-        picture = shared_parts.picture_of(user, path)
+        picture = picture_of(user, path)
         look_key = ("look", picture.fingerprint, model)
         value = value if current[0] == look_key else BEST  # a choice concerns the picture it was made for
-        memory = shared_parts.memory_of(user)
+        memory = memory_of(user)
         for event in follow(
             lambda progress, cancel: shared_parts.look_of(user, picture, model, progress=progress, cancel=cancel)
         ):
@@ -181,7 +183,7 @@ def explained(
     user: str, look: Look, index: int, method: str, progress: Any = None, cancel: Any = None, randomise: str = ""
 ) -> Explanation:
     """A map, computed once per session."""
-    return shared_parts.memory_of(user).recall(
+    return memory_of(user).recall(
         map_key(look, index, method, randomise),
         lambda: explain(
             look.picture, look.inference.model, index, method, randomise=randomise or None, user=user,
@@ -208,7 +210,7 @@ def _checked(
     """The map on show beside those of the randomised network."""
     none = [gr.skip()] * len(CAPTIONS)
     user = session_of(request)
-    memory = shared_parts.memory_of(user)
+    memory = memory_of(user)
     look, trained = memory.get(current[0]), memory.get(current[1])
     if look is None or trained is None:
         yield problem("Compute a map first, then randomise the network."), *none
@@ -253,7 +255,7 @@ def _step(user: str, picture: Picture, model: str, value: str, projector: bool, 
     look = shared_parts.look_at(picture, model, user)
     index = view.index_of(value, look.inference.raw)
     found = explain(picture, model, index, controls.method, user=user)
-    memory = shared_parts.memory_of(user)
+    memory = memory_of(user)
     memory.put(LIVE, look)
     memory.put((*LIVE, "map"), found)
     return (LIVE, (*LIVE, "map")), *drawn(look, found, controls, projector, live=True)
@@ -263,7 +265,7 @@ def _wire_sliders(parts: Parts, shared: Shared) -> None:
     """Opacity and colours act on the map that is there; a model says which methods it allows."""
 
     def redraw(request: gr.Request, current: Any, projector: bool, *values: Any) -> Any:
-        memory = shared_parts.memory_of(session_of(request))
+        memory = memory_of(session_of(request))
         look, found = memory.get(current[0]), memory.get(current[1])
         if look is None or found is None:
             return gr.skip()

@@ -8,13 +8,13 @@ from typing import Any
 import gradio as gr
 
 from cvdemo.core import registry
-from cvdemo.detection import live, view
+from cvdemo.detection import view
 from cvdemo.detection.predict import DEFAULT_MODEL, TASK, DetectionSettings
 from cvdemo.detection.tab_events import MAIN, MORE, NAMES, Parts, wire_downloads, wire_picture, wire_sliders
 from cvdemo.detection.tab_lecture import lecture_tabs
 from cvdemo.detection.tab_lecture_events import wire_lecture
 from cvdemo.detection.tab_media import wire_live, wire_modes, wire_video
-from cvdemo.ui import lessons
+from cvdemo.ui import lessons, live
 from cvdemo.ui.examples import Example, clips, pictures
 from cvdemo.ui.sessions import files
 from cvdemo.ui.viewer import status, viewer

@@ -10,9 +10,10 @@ import numpy as np
 
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture
-from cvdemo.detection import live, video, view
+from cvdemo.detection import video, view
 from cvdemo.detection.predict import DetectionSettings
 from cvdemo.detection.tab_events import NAMES, Parts, look_at, run_on
+from cvdemo.ui import live
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, working

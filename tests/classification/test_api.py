@@ -23,6 +23,7 @@ from cvdemo.core.engine import Engine, default_engine, set_default_engine
 from cvdemo.core.errors import InputError
 from cvdemo.core.media import read_picture, save_picture
 from cvdemo.faces.nets.face_detector import CompactFaceDetector
+from cvdemo.ui import memory
 from cvdemo.ui.sessions import files
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (120, 180, 3), dtype=np.uint8)
@@ -81,7 +82,8 @@ def test_emotions_without_a_face_says_so_and_refuses_what_is_out_of_range(pictur
     assert answer["image"] == {"name": "noise.png", "width": 180, "height": 120}
     assert "face" in answer["sentence"]
     assert "faces network" in answer["milliseconds"]
-    for threshold, temperature, words in ((2.0, 1.0, "from 0 to 1"), (0.5, 0.0, "from 0.1 to 10"), (None, 1.0, "cannot be None")):
+    wrong = ((2.0, 1.0, "from 0 to 1"), (0.5, 0.0, "from 0.1 to 10"), (None, 1.0, "cannot be None"))
+    for threshold, temperature, words in wrong:
         with pytest.raises(gr.Error, match=words):
             emotions(picture, threshold, temperature, None)
     with pytest.raises(gr.Error, match="No picture was sent"):
@@ -142,9 +144,9 @@ def test_a_race_runs_only_what_has_not_run(picture):
     assert sum(model.runs for model in default_engine().statistics().models) == before
     assert comparison.inferences == (look.inference,)
     assert set(comparison.skipped) == {"resnet18"}
-    tab_shared.forget(session)
+    memory.forget(session)
     raced(session, loaded, ["compact-classifier"], None, None)
     assert sum(model.runs for model in default_engine().statistics().models) == before + 1
     tab_shared.look_of(session, loaded, "compact-classifier")
     assert sum(model.runs for model in default_engine().statistics().models) == before + 1
-    tab_shared.forget(session)
+    memory.forget(session)

@@ -6,7 +6,7 @@
     if (remembered) root.classList.toggle("dark", remembered === "dark");
   } catch (_) { /* private windows may refuse storage: the switch still works for this visit */ }
 
-  const addresses = {}, cameras = ["detection-camera", "classification-camera"];
+  const addresses = {};
   window.cvdemo = {
     toggleTheme() {
       const dark = root.classList.toggle("dark");
@@ -36,7 +36,9 @@
       addresses[now] = window.location.search;
       const fresh = name === "detection" ? "" : "?tab=" + name;
       history.replaceState(null, "", window.location.pathname + (addresses[name] ?? fresh));
-      for (const id of cameras) if (!id.startsWith(name)) window.cvdemo.stopCamera(id);
+      for (const { id } of document.querySelectorAll("[id$='-camera']")) {
+        if (!id.startsWith(name)) window.cvdemo.stopCamera(id);
+      }
     },
 
     // A webcam that nobody watches would keep its place in the queue.

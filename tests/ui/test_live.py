@@ -2,7 +2,7 @@
 
 import pytest
 
-from cvdemo.detection import live
+from cvdemo.ui import live
 
 
 @pytest.fixture
