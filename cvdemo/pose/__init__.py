@@ -1,0 +1,1 @@
+"""Human pose: where the joints of every person in a picture are."""
