@@ -26,7 +26,7 @@ def regions_of(boxes: np.ndarray, aspect: float = CROP_WIDTH / CROP_HEIGHT, marg
 
 
 def affine_of(region: np.ndarray, width: int = CROP_WIDTH, height: int = CROP_HEIGHT) -> np.ndarray:
-    """(2, 3) float64: from places in the picture to places in a crop of ``region``, both with pixels as unit squares."""
+    """(2, 3) float64: from places in the picture to places in a crop of ``region``; pixels are unit squares."""
     x1, y1, x2, y2 = (float(v) for v in region)
     scale_x, scale_y = width / (x2 - x1), height / (y2 - y1)
     return np.array([[scale_x, 0, -x1 * scale_x], [0, scale_y, -y1 * scale_y]])

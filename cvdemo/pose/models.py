@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
+from cvdemo.pose import compact  # noqa: F401  (the compact tier registers itself, and comes first)
 from cvdemo.pose.raw import RawPoses, agree, example_people
 from cvdemo.pose.skeleton import COCO_JOINTS
 

@@ -1,6 +1,6 @@
 """Label the joints of people with a published network, so that the compact pose models can learn from its outputs.
 
-``python -m cvdemo.pose.pseudo_label --teacher movenet.tflite --source BOXES.json:PICTURES[:IDS.json#KEY] --out OUT.json``
+``python -m cvdemo.pose.pseudo_label --teacher movenet.tflite --source BOXES.json:PICTURES[:IDS.json#KEY] --out O.json``
 
 The teacher is MoveNet SinglePose Lightning (Google 2021, a CenterNet after Zhou et al. 2019, arXiv:1904.07850) as a
 TFLite file. It sees each person's box, enlarged 1.25 times and made square, twice: as it is and mirrored. The mean of

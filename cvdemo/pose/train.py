@@ -79,9 +79,7 @@ def phase_at(phases: Sequence[Phase], progress: float) -> Phase:
     return next(phase for phase in reversed(phases) if progress >= phase.start)
 
 
-def make_next(
-    maker: BatchMaker, phases: Sequence[Phase], batch: int, progress: float
-) -> tuple[np.ndarray, np.ndarray]:
+def make_next(maker: BatchMaker, phases: Sequence[Phase], batch: int, progress: float) -> tuple[np.ndarray, np.ndarray]:
     """The batch that suits a progress in [0, 1]: up to twice ``batch`` crops when they are small."""
     phase = phase_at(phases, progress)
     count = round(batch * min(2.0, CROP_WIDTH * CROP_HEIGHT / (phase.width * phase.height)))
@@ -110,7 +108,7 @@ def loss_of(network: nn.Module, batch: tuple[np.ndarray, np.ndarray]) -> tuple[T
     with torch.autocast(device.type, torch.bfloat16):
         outputs = network(x.contiguous(memory_format=torch.channels_last))
     terms = terms_of(outputs, joints, x.shape[3] / x.shape[2])
-    return torch.stack(list(terms.values())).sum(), {name: float(value) for name, value in terms.items()}
+    return torch.stack(list(terms.values())).sum(), {name: float(value.detach()) for name, value in terms.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -35,6 +35,7 @@ def heatmap_head(channels: int) -> nn.Conv2d:
     """1x1 convolution to one map per joint that starts near zero everywhere, as most of a heatmap is."""
     head = nn.Conv2d(channels, JOINTS, 1)
     nn.init.normal_(head.weight, std=0.01)
+    assert head.bias is not None
     nn.init.zeros_(head.bias)
     return head
 

@@ -49,11 +49,14 @@ class PoseRegression(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        _, w2, w3, w4, w5 = WIDTHS
+        _, _, w3, w4, w5 = WIDTHS
         self.backbone = CompactBackbone()
         self.squeeze = ConvBnRelu(w5, 32, 1)
         cells = (CROP[0] // 32) * (CROP[1] // 32)
-        self.whole = nn.Sequential(nn.Linear(32 * cells, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2 * JOINTS))
+        places = nn.Linear(HIDDEN, 2 * JOINTS)
+        nn.init.normal_(places.weight, std=0.01)
+        nn.init.constant_(places.bias, 0.5)  # the middle of the crop
+        self.whole = nn.Sequential(nn.Linear(32 * cells, HIDDEN), nn.ReLU(), places)
         self.side5, self.side4 = ConvBnRelu(w5, WIDTH, 1), ConvBnRelu(w4, WIDTH, 1)
         self.side3, self.mix = ConvBnRelu(w3, WIDTH, 1), PartialStage(WIDTH, REFINED, 1)
         # One trunk for all joints, told apart by a learned vector each and by a last layer of their own.
@@ -64,8 +67,6 @@ class PoseRegression(nn.Module):
         offsets = (torch.arange(PATCH) - PATCH // 2) * SPACING
         grid = torch.stack(torch.meshgrid(offsets, offsets, indexing="xy"), dim=-1)  # (7, 7, 2) x, y in pixels
         self.register_buffer("offsets", grid / torch.tensor([CROP[1], CROP[0]]), persistent=False)
-        nn.init.constant_(self.whole[2].bias, 0.5)
-        nn.init.normal_(self.whole[2].weight, std=0.01)
 
     offsets: Tensor
 
