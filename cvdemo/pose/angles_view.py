@@ -69,7 +69,9 @@ PLOT_CSS = """
 class AngleControls(Settings):
     """Everything that acts on joints already found."""
 
-    angle: str = setting("left knee", label="Angle", choices=tuple(ANGLES), help="Left and right are the person's own.")
+    angle: str = setting(
+        "left elbow", label="Angle", choices=tuple(ANGLES), help="Left and right are the person's own."
+    )
     low: float = setting(
         LOW_DEGREES, label="Bent below", minimum=0.0, maximum=180.0, step=1.0, help="Degrees; a repetition begins here."
     )

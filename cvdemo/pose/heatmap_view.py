@@ -29,7 +29,10 @@ LOOKS: dict[str, str] = {
     COVER: "Cover a part",
 }
 HEATMAP_MODEL, REGRESSION_MODEL, HOURGLASS_MODEL = "compact-pose", "compact-pose-regression", "compact-pose-hourglass"
-TWO_STAGES = (HOURGLASS_MODEL, REGRESSION_MODEL)
+TWO_STAGES: dict[str, str] = {
+    HOURGLASS_MODEL: "Two stacked hourglasses",
+    REGRESSION_MODEL: "Regression in a cascade",
+}
 LONG_SIDE = 900
 _GAP = 16
 _SAID = 3
@@ -58,12 +61,15 @@ class HeatmapControls(Settings):
     )
     whole: bool = setting(False, label="Whole picture", help="Instead of the part the network was shown.")
     two_stage: str = setting(
-        HOURGLASS_MODEL, label="Model of two stages", choices=TWO_STAGES, help="Runs the network, once per person."
+        HOURGLASS_MODEL,
+        label="Model of two stages",
+        choices=tuple(TWO_STAGES),
+        help="Runs the network, once per person.",
     )
-    left: float = setting(30.0, label="Left edge", minimum=0.0, maximum=100.0, step=1.0, help="% of the width")
-    right: float = setting(70.0, label="Right edge", minimum=0.0, maximum=100.0, step=1.0, help="% of the width")
-    top: float = setting(40.0, label="Top edge", minimum=0.0, maximum=100.0, step=1.0, help="% of the height")
-    bottom: float = setting(60.0, label="Bottom edge", minimum=0.0, maximum=100.0, step=1.0, help="% of the height")
+    left: float = setting(30.0, label="Left", minimum=0.0, maximum=100.0, step=1.0, help="% of width")
+    right: float = setting(70.0, label="Right", minimum=0.0, maximum=100.0, step=1.0, help="% of width")
+    top: float = setting(40.0, label="Top", minimum=0.0, maximum=100.0, step=1.0, help="% of height")
+    bottom: float = setting(60.0, label="Bottom", minimum=0.0, maximum=100.0, step=1.0, help="% of height")
     fill: str = setting("mean", label="Painted with", choices=FILLS, help="The mean colour gives least to hold on to.")
 
     @property
@@ -227,7 +233,7 @@ def comparison(
     rows = [
         (COCO_JOINTS[joint], f"{a[joint, 2]:.2f}", f"{b[joint, 2]:.2f}", f"{apart[joint]:.1f} px",
          f"{apart[joint] / height:.1%}", "" if sure[joint] else "neither is sure of it")
-        for joint in np.argsort(-apart, kind="stable").tolist()
+        for joint in np.lexsort([-apart, ~sure]).tolist()
     ]  # fmt: skip
     header = ("Joint", f"Score, {names[0]}", f"Score, {names[1]}", "Apart", "Of the person's height", "")
     if not sure.any():

@@ -27,16 +27,16 @@ _VARIANCES = (2 * OKS_SIGMAS) ** 2
 
 
 def torso_diagonals(truth: np.ndarray) -> np.ndarray:
-    """(P,) pixels from the left shoulder to the right hip, or right to left where the first pair is not labelled.
+    """(P,) pixels from a shoulder to the hip across: the longer of the two diagonals whose ends are labelled.
 
-    truth: (P, 17, 3).   NaN where neither pair is.
+    truth: (P, 17, 3).   NaN where neither is. The longer one, because a turned torso foreshortens them unequally.
     """
     truth = np.asarray(truth, np.float64).reshape(-1, _JOINTS, 3)
     sizes = np.full(len(truth), np.nan)
     for shoulder, hip in (("right shoulder", "left hip"), ("left shoulder", "right hip")):
         a, b = truth[:, JOINT_INDEX[shoulder]], truth[:, JOINT_INDEX[hip]]
         labelled = (a[:, 2] > 0) & (b[:, 2] > 0)
-        sizes[labelled] = _distance(a, b)[labelled]
+        sizes[labelled] = np.fmax(sizes, _distance(a, b))[labelled]
     return np.where(sizes > 0, sizes, np.nan)
 
 

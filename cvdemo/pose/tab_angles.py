@@ -89,7 +89,7 @@ def _run(request: gr.Request, path: str, model: str, projector: bool, *values: A
             else:
                 yield gr.skip(), gr.skip(), working(event.text, event.fraction), gr.skip()
     except CvDemoError as error:
-        yield None, None, problem(str(error)), ""
+        yield gr.skip(), gr.skip(), problem(str(error)), gr.skip()
 
 
 def drawn(look: Look, controls: AngleControls, projector: bool) -> tuple[Any, ...]:
@@ -166,7 +166,7 @@ def _components() -> Parts:
     table = gr.HTML(elem_id="pose-angles-table", apply_default_css=False)
     gr.Markdown(view.DEFINITION, elem_classes="privacy")
     with gr.Row():
-        save = gr.Button("CSV of all angles over time", elem_id="pose-angles-csv", scale=0, min_width=260)
+        save = gr.Button("CSV of all angles over time", elem_id="pose-angles-csv", scale=0, min_width=320)
         hidden = gr.DownloadButton("Download", elem_id="pose-angles-download", elem_classes="off-screen")
     widgets = first | rest
     return Parts(

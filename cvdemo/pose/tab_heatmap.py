@@ -100,7 +100,7 @@ def _run(
             else:
                 yield *(gr.skip(),) * 4, working(event.text, event.fraction), gr.skip()
     except CvDemoError as error:
-        yield gr.skip(), gr.skip(), None, "", problem(str(error)), ""
+        yield *(gr.skip(),) * 4, problem(str(error)), gr.skip()
 
 
 def person_row(value: Any, choices: list[tuple[str, int]], *, same: bool) -> int:
@@ -148,7 +148,11 @@ def _components() -> Parts:
             with groups["whole"]:
                 widgets |= settings_components(HeatmapControls, ("whole",))
             with groups["stages"]:
-                widgets |= settings_components(HeatmapControls, ("two_stage",))
+                two_stage = gr.Dropdown(
+                    [(title, name) for name, title in view.TWO_STAGES.items()], value=settings.two_stage,
+                    label="Model of two stages", info="Runs the network, once per person.", filterable=False,
+                    elem_id="pose-two-stage",
+                )  # fmt: skip
             with groups["cover"]:
                 with gr.Row():
                     widgets |= settings_components(HeatmapControls, RECTANGLE[:2])
@@ -156,9 +160,9 @@ def _components() -> Parts:
                     widgets |= settings_components(HeatmapControls, RECTANGLE[2:])
                 widgets |= settings_components(HeatmapControls, ("fill",))
     table = gr.HTML(elem_id="pose-heatmap-table", apply_default_css=False)
+    widgets |= {"look": look, "two_stage": two_stage}
     return Parts(
-        result, caption, line, table, explanation, person, {"look": look, **widgets}, groups, gr.State(None),
-        gr.State(None),
+        result, caption, line, table, explanation, person, widgets, groups, gr.State(None), gr.State(None)
     )  # fmt: skip
 
 

@@ -89,8 +89,7 @@ def _run(request: gr.Request, path: str, model: str, projector: bool, *values: A
             else:
                 yield gr.skip(), gr.skip(), working(event.text, event.fraction), *(gr.skip(),) * 3
     except CvDemoError as error:
-        # the picture of another model or file would pass for this one's answer
-        yield None, None, problem(str(error)), [], [], ""
+        yield gr.skip(), gr.skip(), problem(str(error)), *(gr.skip(),) * 3
 
 
 def _step(user: str, picture: Picture, model: str, projector: bool, *values: Any) -> tuple[Any, ...]:
@@ -123,7 +122,9 @@ def _components() -> Parts:
     )  # fmt: skip
     line = gr.HTML(status(), elem_id="pose-status")
     with gr.Row():
-        front = settings_components(PoseSettings, FRONT)
+        front = settings_components(PoseSettings, FRONT[:2])
+    with gr.Row():
+        front |= settings_components(PoseSettings, FRONT[2:])
     with gr.Accordion("More: OKS circles, boxes, trails, smoothing, lines", open=False):
         with gr.Row():
             more = settings_components(PoseSettings, MORE[:3])

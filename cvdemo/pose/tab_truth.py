@@ -104,7 +104,7 @@ def _run(request: gr.Request, path: str | None, model: str, *values: Any) -> Ite
             else:
                 yield gr.skip(), working(event.text, event.fraction), gr.skip()
     except CvDemoError as error:
-        yield None, problem(str(error)), view.definitions_html()
+        yield gr.skip(), problem(str(error)), gr.skip()
 
 
 def _redraw(request: gr.Request, path: str | None, model: str, *values: Any) -> tuple[Any, ...]:

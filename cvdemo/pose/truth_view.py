@@ -42,7 +42,8 @@ DEFINITIONS = (
     (
         "OKS-AP",
         "Average precision with OKS in the place of IoU: the area under precision over recall of all poses by falling "
-        "score, averaged over the OKS thresholds 0.50, 0.55 to 0.95 (COCO). AP50 and AP75 are single thresholds.",
+        "score, averaged over the OKS thresholds 0.50, 0.55 to 0.95 (COCO). AP50 and AP75 are single thresholds. "
+        "In the table, that of a joint is what comes out when no other joint is labelled.",
     ),
 )
 
@@ -97,7 +98,7 @@ def panel_html(score: Score, truth: PoseTruth, remark: str) -> str:
          _value(float(score.ap_joint[joint])))
         for joint, name in enumerate(COCO_JOINTS)
     ]  # fmt: skip
-    header = ("Joint", "Labelled", f"PCK@{score.alpha:g}", "PCKh@0.5", "OKS", "OKS-AP, this joint alone")
+    header = ("Joint", "Labelled", f"PCK@{score.alpha:g}", "PCKh@0.5", "OKS", "OKS-AP")
     notes = " ".join(f"{html.escape(text)}." for text in (f"Ground truth: {truth.source}", remark) if text)
     return (
         f'<div class="beside"><div>{table_html(("", ""), overall)}{definitions_html()}</div>'

@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from cvdemo.detection.labels import NAME_OF_ID
 from cvdemo.segmentation.labels import COCO_NAMES, HORSE, IGNORE, PERSON, VOC_CLASSES
 
 NEAR = 13  # pixels: what the teacher says about an object this close to its exact outline is the object's blurred edge
@@ -103,11 +104,8 @@ def coco_objects(annotations: Path) -> dict[str, list[tuple[np.ndarray, int, lis
     """File name -> [(box xyxy, VOC label, outlines)], everything as fractions of the picture's width and height."""
     data = json.loads(annotations.read_text())
     voc_of_name = {COCO_NAMES.get(name, name): index for index, name in enumerate(VOC_CLASSES)}
-    label_of: Mapping[int, int] = {
-        category["id"]: voc_of_name[category["name"]]
-        for category in data["categories"]
-        if category["name"] in voc_of_name
-    }
+    # By the official numbers: the names in annotation files vary ("tv", "tvmonitor", "television").
+    label_of = {number: voc_of_name[name] for number, name in NAME_OF_ID.items() if name in voc_of_name}
     pictures = {image["id"]: image for image in data["images"]}
     objects: dict[str, list] = {image["file_name"]: [] for image in data["images"]}
     for entry in data["annotations"]:

@@ -6,7 +6,7 @@ import csv
 import io
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +18,7 @@ from cvdemo.core.files import existing_file
 from cvdemo.core.video import Frame, VideoInfo, transform_video
 from cvdemo.detection.video import track_key
 from cvdemo.segmentation.background import on_checks
+from cvdemo.segmentation.draw import Colour
 from cvdemo.segmentation.instances import InstanceSegmentation
 from cvdemo.segmentation.predict import SegmentationInference, SegmentationSettings, decode, draw, infer
 from cvdemo.segmentation.raw import RawInstances
@@ -153,6 +154,7 @@ def annotate(
     stride: int = 1,
     user: str = "",
     behind: np.ndarray | None = None,
+    colours: Mapping[str, Colour] | None = None,
     progress: Callable[[float, str], None] | None = None,
     preview: Callable[[np.ndarray, str], None] | None = None,
     cancel: threading.Event | None = None,
@@ -178,7 +180,7 @@ def annotate(
             runs += 1
         found = decode(kept.restored(), settings)
         areas.add(frame.time, found)
-        drawn = draw(frame.pixels, found, settings, behind=behind)
+        drawn = draw(frame.pixels, found, settings, behind=behind, colours=colours)
         if drawn.shape[2] == 4:
             drawn = on_checks(drawn)
         if preview is not None:

@@ -86,7 +86,7 @@ def annotations(tmp_path):
     document = {
         "images": [{"id": 1, "file_name": "in/a.jpg", "width": 200, "height": 100},
                    {"id": 2, "file_name": "in/b.jpg", "width": 50, "height": 50}],
-        "categories": [{"id": 1, "name": "person"}, {"id": 63, "name": "couch"}, {"id": 90, "name": "toothbrush"}],
+        "categories": [{"id": 1, "name": "person"}, {"id": 63, "name": "settee"}, {"id": 90, "name": "toothbrush"}],
         "annotations": [
             {"image_id": 1, "category_id": 1, "bbox": [20, 10, 40, 50], "segmentation": [[20, 10, 60, 10, 60, 60]]},
             {"image_id": 1, "category_id": 63, "bbox": [100, 0, 100, 100], "segmentation": None},

@@ -1,0 +1,417 @@
+"""What the Overlay view shows: the drawn picture, the legend, a pixel's probabilities, tables, downloads.
+
+``Look`` is what a session remembers of one picture and one model. Everything here acts on it and touches no network.
+The page works on a copy of at most 1280 pixels; downloads are made in full size from the same output.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from cvdemo.core import registry
+from cvdemo.core.errors import InputError
+from cvdemo.core.media import Picture, encode_picture
+from cvdemo.core.settings import setting
+from cvdemo.segmentation import export
+from cvdemo.segmentation.background import on_checks
+from cvdemo.segmentation.draw import Colour, colours_of, draw_values, instance_colour, legend
+from cvdemo.segmentation.instances import InstanceSegmentation, paste
+from cvdemo.segmentation.labels import COCO_NAMES, VOC_CLASSES
+from cvdemo.segmentation.predict import SegmentationInference, SegmentationSettings, decode, draw
+from cvdemo.segmentation.raw import RawInstances
+from cvdemo.segmentation.result import BACKGROUND, Segmentation, percent_in_words
+
+Found = Segmentation | InstanceSegmentation
+
+SHOW = ("overlay", "confidence", "entropy")
+EXPORTS = {"png": "Overlay PNG", "index": "Index PNG", "cut-out": "Cut-out PNG", "json": "JSON", "coco": "COCO JSON",
+           "csv": "CSV"}  # fmt: skip
+STAGE_WORDS = {"preprocess": "prepare", "decode": "read out"}
+_RAW_MASKS = 24  # objects whose raw mask is drawn in the list
+VOC_OF_COCO = {coco: voc for voc, coco in COCO_NAMES.items()}
+
+
+@dataclass(frozen=True)
+class OverlaySettings(SegmentationSettings):
+    """The task's settings, and which picture is made of the result."""
+
+    show: str = setting(
+        "overlay", label="Show", choices=SHOW,
+        help="The classes over the picture, how probable the winner is at each pixel, or how undecided the network is.",
+    )  # fmt: skip
+
+
+def at_size(inference: SegmentationInference, height: int, width: int) -> SegmentationInference:
+    """The same output for a copy of the picture of another size, (width, height) pixels."""
+    raw = inference.raw
+    across, down = width / raw.width, height / raw.height
+    if isinstance(raw, RawInstances):
+        factors = np.array([across, down, across, down], np.float32)
+        return replace(inference, raw=replace(raw, boxes=raw.boxes * factors, height=height, width=width))
+    x1, y1, x2, y2 = raw.extent
+    # Division may fall short of the edge by a rounding error.
+    extent = (x1 * across, y1 * down, max(x2 * across, float(width)), max(y2 * down, float(height)))
+    return replace(inference, raw=replace(raw, extent=extent, height=height, width=width))
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A picture, the copy the page shows, and what a model said of it.
+
+    Attributes:
+        inference: the output for the picture. small: the same for ``display``, (H, W, 3) uint8.
+        before: ``display`` as the viewer's lower layer; "" for webcam frames.
+    """
+
+    picture: Picture
+    display: np.ndarray
+    inference: SegmentationInference
+    small: SegmentationInference
+    before: str = ""
+    _decoded: dict[Any, Found] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, picture: Picture, display: np.ndarray, inference: SegmentationInference, before: str = "") -> Look:
+        """Put together what belongs together."""
+        return cls(picture, display, inference, at_size(inference, *display.shape[:2]), before)
+
+    def found(self, settings: SegmentationSettings) -> Found:
+        """The decoded result for the display copy; the last one is kept, so that drawing alone decodes nothing."""
+        key = (settings.temperature, settings.min_confidence, settings.classes, settings.score_threshold,
+               settings.mask_threshold, settings.max_instances)  # fmt: skip
+        known = self._decoded.get(key)
+        if known is None:
+            known = decode(self.small, settings)
+            self._decoded.clear()
+            self._decoded[key] = known
+        return known
+
+
+@dataclass(frozen=True)
+class LegendRow:
+    """A line of the legend: class, "#rrggbb" ("" where every object has its own colour), words, whether it is shown."""
+
+    name: str
+    hex: str
+    words: str
+    shown: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """Everything the view says about a look: pixels (H, W, 3) uint8, sentence, timings, legend."""
+
+    found: Found
+    pixels: np.ndarray
+    sentence: str
+    timing: str
+    legend: tuple[LegendRow, ...]
+
+
+def render(
+    look: Look,
+    settings: OverlaySettings,
+    *,
+    colours: Mapping[str, Colour] | None = None,
+    behind: np.ndarray | None = None,
+) -> Rendered:
+    """Decode and draw a look on its display copy. behind: another picture, for background "picture"."""
+    started = perf_counter()
+    found = look.found(settings)
+    decoded = perf_counter()
+    if settings.show == "overlay":
+        pixels = draw(look.display, found, settings, behind=behind, colours=colours)
+        if pixels.shape[2] == 4:
+            pixels = on_checks(pixels)
+    else:
+        pixels = value_map(look, found, settings.show)
+    stages = {
+        **look.inference.stages, "masks": 1e3 * (decoded - started), "draw": 1e3 * (perf_counter() - decoded)
+    }  # fmt: skip
+    return Rendered(found, pixels, found.sentence(), timing_line(look, stages),
+                    legend_rows(look, found, settings, colours))  # fmt: skip
+
+
+def value_map(look: Look, found: Found, show: str) -> np.ndarray:
+    """(H, W, 3) uint8: the confidence (0 to 1) or entropy (bits) of every pixel in colours, dark to yellow.
+
+    Of objects: the largest mask probability at the pixel, and the entropy of inside against outside.
+    """
+    if isinstance(found, Segmentation):
+        if show == "confidence":
+            return draw_values(found.confidence, 0.0, 1.0, bar=False)
+        return draw_values(found.entropy, 0.0, entropy_limit(found), bar=False)
+    raw = look.small.raw
+    assert isinstance(raw, RawInstances)
+    inside = np.zeros((found.height, found.width), np.float32)
+    for row, box in zip(found.rows.tolist(), found.boxes):
+        x, y, values = paste(raw.masks[row], box, found.height, found.width)
+        window = inside[y : y + values.shape[0], x : x + values.shape[1]]
+        np.maximum(window, values, out=window)
+    if show == "confidence":
+        return draw_values(inside, 0.0, 1.0, bar=False)
+    share = np.clip(inside, 1e-7, 1 - 1e-7)
+    bits = -(share * np.log2(share) + (1 - share) * np.log2(1 - share))
+    return draw_values(bits.astype(np.float32), 0.0, 1.0, bar=False)
+
+
+def entropy_limit(found: Found) -> float:
+    """The entropy in bits of knowing nothing."""
+    return math.log2(max(len(found.categories), 2)) if isinstance(found, Segmentation) else 1.0
+
+
+def timing_line(look: Look, stages: Mapping[str, float]) -> str:
+    """ "41 ms (prepare 2.1, network 30, masks 4.0, draw 3.2) · cpu bf16"."""
+    named = {STAGE_WORDS.get(name, name): ms for name, ms in stages.items() if ms >= 0.05}
+    listed = ", ".join(f"{name} {ms:.0f}" if ms >= 9.5 else f"{name} {ms:.1f}" for name, ms in named.items())
+    line = f"{sum(named.values()):.0f} ms ({listed}) · {look.inference.device} {look.inference.precision}"
+    return line + (f" · {'; '.join(look.picture.notes)}" if look.picture.notes else "")
+
+
+# ------------------------------------------------------------------ legend
+
+
+def legend_rows(
+    look: Look, found: Found, settings: SegmentationSettings, colours: Mapping[str, Colour] | None = None
+) -> tuple[LegendRow, ...]:
+    """The classes of the picture, hidden ones too, those with the most pixels (or objects) first."""
+    if isinstance(found, Segmentation):
+        return tuple(LegendRow(e.name, e.hex, words_of(e.percent), e.shown) for e in legend(found, colours))
+    raw = look.small.raw
+    assert isinstance(raw, RawInstances)
+    shown = Counter(found.names)
+    # Objects of classes that are switched off are counted too: their line is how they are switched on again.
+    there = Counter(raw.categories[int(label)] for label in raw.labels[raw.scores > settings.score_threshold])
+    chosen = colours or {}
+    return tuple(
+        LegendRow(name, hex_of(chosen[name]) if name in chosen else "", f"{count}", name in shown)
+        for name, count in there.most_common()
+    )
+
+
+def words_of(percent: float) -> str:
+    """A share as the legend words it; ``percent_in_words`` would round small ones to nothing."""
+    return percent_in_words(percent) if percent >= 0.05 else "< 0.1 %"
+
+
+def toggled(settings: SegmentationSettings, look: Look, found: Found, name: str) -> tuple[str, ...]:
+    """The classes setting after the legend's line ``name`` was pressed; () stands for all but the background."""
+    rows = legend_rows(look, found, settings)
+    present = [row.name for row in rows]
+    if name not in present:
+        return settings.classes
+    shown = {row.name for row in rows if row.shown} ^ {name}
+    usual = {each for each in present if each != BACKGROUND}
+    if shown == usual:
+        return ()
+    if not shown:  # an empty choice means all: choose those that are not there instead
+        shown = set(found.categories) - set(present) - {BACKGROUND}
+    return tuple(each for each in found.categories if each in shown) or settings.classes
+
+
+def parse_colour(text: Any) -> Colour | None:
+    """ "#rrggbb" as red, green, blue; None for anything else."""
+    if not isinstance(text, str) or len(text) != 7 or text[0] != "#":
+        return None
+    try:
+        value = int(text[1:], 16)
+    except ValueError:
+        return None
+    return value >> 16, value >> 8 & 255, value & 255
+
+
+def hex_of(colour: Colour) -> str:
+    """The other way round."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+# ------------------------------------------------------------------ a pixel
+
+
+def pixel_html(look: Look, settings: SegmentationSettings, place: tuple[int, int] | None, top: int = 6) -> str:
+    """What the model says of the picture's pixel (column, row): its classes as bars, or the objects that cover it."""
+    if place is None:
+        return '<p class="hint">Press a place in the picture, or go there with the arrow keys, to ask about it.</p>'
+    x = min(max(place[0], 0), look.picture.width - 1)
+    y = min(max(place[1], 0), look.picture.height - 1)
+    found = decode(look.inference, settings)
+    heading = f'<p class="said">Pixel ({x}, {y}): '
+    if isinstance(found, InstanceSegmentation):
+        rows = found.at(x, y)
+        listed = "".join(_bar(found.names[row], float(found.scores[row])) for row in rows)
+        words = f"{len(rows)} object{'' if len(rows) == 1 else 's'} here, with their scores" if rows else "no object"
+        return f'{heading}{words}</p><ol class="class-bars">{listed}</ol>'
+    ranked = found.probabilities_at(x, y)
+    bits = -sum(share * math.log2(share) for _, share in ranked if share > 0)
+    listed = "".join(_bar(name, share) for name, share in ranked[:top])
+    if len(ranked) > top:
+        listed += _bar(f"the other {len(ranked) - top}", sum(share for _, share in ranked[top:]), "rest")
+    name, share = ranked[0]
+    words = f"{html.escape(name)} with {100 * share:.0f} %, entropy {bits:.2f} bits at T = {settings.temperature:g}"
+    return f'{heading}{words}</p><ol class="class-bars">{listed}</ol>'
+
+
+def _bar(name: str, share: float, kind: str = "") -> str:
+    return (
+        f'<li class="{kind}"><span class="rank"></span><span class="name">{html.escape(name)}</span>'
+        f'<span class="value">{100 * share:.1f} %</span>'
+        f'<span class="track"><span style="width:{100 * share:.2f}%"></span></span></li>'
+    )
+
+
+# ------------------------------------------------------------------ tables
+
+
+def results_html(look: Look, found: Found, colours: Mapping[str, Colour] | None = None) -> str:
+    """The classes with area and mean confidence; or the objects with score, area and the raw mask of each."""
+    if isinstance(found, InstanceSegmentation):
+        return _objects_html(look, found, colours)
+    table = colours_of(found.categories, colours)
+    sums = np.bincount(found.labels.ravel(), weights=found.confidence.ravel().astype(np.float64), minlength=256)
+    rows = "".join(
+        f"<tr><td>{_swatch(hex_of(tuple(table[a.index].tolist())))}{html.escape(a.name)}</td><td>{a.percent:.2f} %</td>"
+        f'<td>{sums[a.index] / a.pixels:.3f}</td><td class="bar"><div style="width:{a.percent:.2f}%"></div></td></tr>'
+        for a in found.areas
+    )
+    if found.undecided_percent > 0:
+        rows += (
+            f"<tr><td>{_swatch('#ffffff')}undecided</td><td>{found.undecided_percent:.2f} %</td><td></td>"
+            f'<td class="bar"><div style="width:{found.undecided_percent:.2f}%"></div></td></tr>'
+        )
+    head = "<tr><th>Class</th><th>Area</th><th>Mean confidence</th><th></th></tr>"
+    return f'<div class="numbers"><table>{head}{rows}</table></div>'
+
+
+def _objects_html(look: Look, found: InstanceSegmentation, colours: Mapping[str, Colour] | None) -> str:
+    if not len(found):
+        return '<p class="hint">No objects above the score threshold.</p>'
+    raw = look.inference.raw
+    assert isinstance(raw, RawInstances)
+    total = found.height * found.width
+    rows = []
+    for row, (name, score, crop) in enumerate(zip(found.names, found.scores, found.crops)):
+        box = raw.boxes[found.rows[row]]
+        corners = ", ".join(f"{float(value):.0f}" for value in box)
+        drawn = _mask_image(raw.masks[found.rows[row]]) if row < _RAW_MASKS else ""
+        ink = hex_of(instance_colour(row, name, colours))
+        rows.append(
+            f"<tr><td>{_swatch(ink)}{row + 1}</td><td>{html.escape(name)}</td><td>{float(score):.3f}</td>"
+            f"<td>{100 * crop.area / total:.2f} %</td><td>{corners}</td><td>{drawn}</td></tr>"
+        )
+    head = "<tr><th></th><th>Object</th><th>Score</th><th>Area</th><th>Box x1, y1, x2, y2</th><th>Raw mask</th></tr>"
+    side = raw.masks.shape[1]
+    note = f'<p class="caption">Raw mask: the {side} x {side} cells the network gave, before they are stretched.</p>'
+    return f'<div class="numbers"><div class="wide"><table>{head}{"".join(rows)}</table></div>{note}</div>'
+
+
+def _mask_image(mask: np.ndarray) -> str:
+    data = base64.b64encode(encode_picture(draw_values(mask, 0.0, 1.0, bar=False))).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="" width="56" height="56" style="image-rendering:pixelated">'
+
+
+def _swatch(colour: str) -> str:
+    return (
+        f'<span style="display:inline-block;width:14px;height:14px;border-radius:3px;border:1px solid #8888;'
+        f'margin-right:8px;vertical-align:-2px;background:{colour}"></span>'
+    )
+
+
+def numbers_html(look: Look, found: Found) -> str:
+    """Sizes on the way from pixels to the map, and how sure it is, as a table."""
+    raw, spec = look.inference.raw, registry.get(look.inference.model)
+    rows = [("Picture", f"{raw.width} x {raw.height} px"), ("Network's input", spec.input)]
+    if isinstance(found, Segmentation):
+        assert not isinstance(raw, RawInstances)
+        classes, height, width = raw.logits.shape
+        cell = (raw.extent[2] - raw.extent[0]) / width
+        rows += [
+            ("Network's output", f"{classes} logits in each of {width} x {height} cells"),
+            ("A cell covers", f"{cell:.1f} x {cell:.1f} px of the picture; between the cells logits are interpolated"),
+            ("Logits", f"{float(raw.logits.min()):.1f} to {float(raw.logits.max()):.1f}"),
+            ("Mean confidence", f"{float(found.confidence.mean()):.3f}"),
+            ("Mean entropy", f"{float(found.entropy.mean()):.3f} bits of at most {entropy_limit(found):.2f}"),
+            ("Undecided", f"{found.undecided_percent:.2f} % of the pixels"),
+        ]
+    else:
+        assert isinstance(raw, RawInstances)
+        side = raw.masks.shape[1]
+        best = f"{float(raw.scores.max()):.3f}" if len(raw) else "none"
+        rows += [
+            ("Network's output", f"{len(raw)} objects with a {side} x {side} mask each"),
+            ("Best score", best),
+            ("Shown", f"{len(found)} objects"),
+        ]
+    body = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(text)}</td></tr>" for name, text in rows)
+    return f'<div class="numbers"><table>{body}</table></div>'
+
+
+def scale_html(settings: OverlaySettings, found: Found) -> str:
+    """What the colours of a map mean; "" for the overlay."""
+    if settings.show == "overlay":
+        return ""
+    stops = draw_values(np.linspace(0, 1, 9, dtype=np.float32)[None], 0.0, 1.0, bar=False)[0]
+    ramp = ", ".join(hex_of(tuple(stop.tolist())) for stop in stops)
+    semantic = isinstance(found, Segmentation)
+    if settings.show == "confidence":
+        what, ends = ("Probability of the winning class" if semantic else "Probability of the best mask"), ("0", "1")
+    else:
+        what = "Entropy of the classes" if semantic else "Entropy of inside against outside"
+        ends = ("0 (sure)", f"{entropy_limit(found):.2f} bits (no idea)")
+    return (
+        f'<p class="said" style="display:flex;gap:10px;align-items:center;flex-wrap:wrap">'
+        f"<span>{what}: {ends[0]}</span>"
+        f'<span style="flex:1;max-width:320px;min-width:80px;height:14px;border-radius:4px;'
+        f'background:linear-gradient(90deg, {ramp})"></span><span>{ends[1]}</span></p>'
+    )
+
+
+# ------------------------------------------------------------------ downloads
+
+
+def index_map(found: Found) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(H, W) uint8 class indices and their names; objects are painted into the 21 classes of PASCAL VOC."""
+    if isinstance(found, Segmentation):
+        return found.labels, found.categories
+    return found.label_map(VOC_CLASSES, VOC_OF_COCO), VOC_CLASSES
+
+
+def make_download(
+    look: Look,
+    settings: OverlaySettings,
+    kind: str,
+    *,
+    colours: Mapping[str, Colour] | None = None,
+    behind: np.ndarray | None = None,
+) -> tuple[str, bytes]:
+    """(file name, content) of a download in the picture's full size; ``kind`` is one of ``EXPORTS``."""
+    found = decode(look.inference, settings)
+    stem, pixels = Path(look.picture.name).stem or "picture", look.picture.pixels
+    if kind == "png":
+        return f"{stem}-segmented.png", encode_picture(draw(pixels, found, settings, behind=behind, colours=colours))
+    if kind == "index":
+        labels, categories = index_map(found)
+        return f"{stem}-classes.png", export.index_png(labels, categories, colours)
+    if kind == "cut-out":
+        return f"{stem}-cut-out.png", export.cut_out_png(pixels, found)
+    if kind == "csv":
+        return f"{stem}-areas.csv", export.to_csv(found, look.picture.name).encode()
+    if kind == "coco":
+        document: dict[str, Any] = export.coco_document([(look.picture.name, found)])
+        return f"{stem}-coco.json", json.dumps(document).encode()
+    if kind == "json":
+        document = found.to_dict(look.picture.name)
+        document["temperature"] = settings.temperature
+        document["milliseconds"] = {stage: round(ms, 3) for stage, ms in look.inference.stages.items()}
+        return f"{stem}-areas.json", json.dumps(document, indent=1).encode()
+    raise InputError(f"There is no download of the kind {kind!r}.", hint=f"Choose {', '.join(EXPORTS)}.")
