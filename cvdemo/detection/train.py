@@ -40,7 +40,7 @@ class Phase:
     mosaic: float
 
 
-PHASES = (Phase(0.0, 224, 0.5), Phase(0.25, 288, 0.5), Phase(0.6, 352, 0.4), Phase(0.88, 384, 0.0))
+PHASES = (Phase(0.0, 288, 0.5), Phase(0.3, 352, 0.5), Phase(0.6, 416, 0.4), Phase(0.88, 448, 0.0))
 
 
 def phase_at(progress: float) -> Phase:
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", action="append", type=parse_source, required=True, help="LABELS:FOLDER[:IDS#KEY]")
     parser.add_argument("--cache", type=Path, help="folder for decoded pictures (default: OUT/cache)")
-    parser.add_argument("--side", type=int, default=448, help="longest side of a cached picture, pixels")
+    parser.add_argument("--side", type=int, default=512, help="longest side of a cached picture, pixels")
     parser.add_argument("--backbone", type=Path, help="weights of the compact classifier, to start the backbone from")
     training.add_arguments(parser, minutes=120, batch=32, rate=2e-3)
     args = parser.parse_args(arguments)

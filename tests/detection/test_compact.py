@@ -14,14 +14,14 @@ from cvdemo.detection.predict import decode, infer, settings_for
 @pytest.mark.parametrize(
     ("size", "network_size", "padded_size"),
     [
-        ((480, 640), (312, 416), (320, 416)),
-        ((640, 480), (416, 312), (416, 320)),
-        ((416, 416), (416, 416), (416, 416)),
-        ((100, 100), (416, 416), (416, 416)),
-        ((1, 1), (416, 416), (416, 416)),
-        ((1, 500), (1, 416), (32, 416)),
-        ((5000, 20), (416, 2), (416, 32)),
-        ((333, 777), (178, 416), (192, 416)),
+        ((480, 640), (360, 480), (384, 480)),
+        ((640, 480), (480, 360), (480, 384)),
+        ((480, 480), (480, 480), (480, 480)),
+        ((100, 100), (480, 480), (480, 480)),
+        ((1, 1), (480, 480), (480, 480)),
+        ((1, 500), (1, 480), (32, 480)),
+        ((5000, 20), (480, 2), (480, 32)),
+        ((333, 777), (206, 480), (224, 480)),
     ],
 )
 def test_the_letterbox_against_arithmetic(size, network_size, padded_size):
@@ -95,12 +95,12 @@ def test_boxes_come_back_in_pixels_of_the_picture(level, row, column):
     assert found.level.tolist() == [level]
     centre = np.array([column + 0.5, row + 0.5]) * stride
     box = np.concatenate([centre - np.array([3, 2]) * stride, centre + np.array([4, 1]) * stride])
-    scale = np.tile([width / 416, height / 312], 2)
+    scale = np.tile([width / 480, height / 360], 2)
     np.testing.assert_allclose(found.boxes[0], np.clip(box * scale, 0, [640, 480] * 2), rtol=1e-5)
     cell = np.concatenate([centre - stride / 2, centre + stride / 2])
     np.testing.assert_allclose(found.origins[0], cell * scale, rtol=1e-5)
-    assert raw.input_size == (312, 416)
-    assert raw.levels == ((40, 52, 8.0), (20, 26, 16.0), (10, 13, 32.0))
+    assert raw.input_size == (360, 480)
+    assert raw.levels == ((48, 60, 8.0), (24, 30, 16.0), (12, 15, 32.0))
     assert list(context.stages) == ["preprocess", "network", "decode"]
 
 
@@ -147,7 +147,7 @@ def test_the_traced_form_agrees_with_the_reference_on_a_real_picture(compact_eng
     cpu = torch.device("cpu")
     reference = precision.run_once(spec, network, Precision(), cpu, crowd)
     assert spec.agrees(reference, precision.run_once(spec, form, traced, cpu, crowd))
-    centres, _ = cell_centres(256, 416)
+    centres, _ = cell_centres(288, 480)
     assert len(reference.candidates) > 4
-    assert reference.levels[0][:2] == (32, 52)
+    assert reference.levels[0][:2] == (36, 60)
     assert len(centres) == sum(rows * columns for rows, columns, _ in reference.levels)

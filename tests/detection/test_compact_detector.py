@@ -76,7 +76,7 @@ def test_the_registry_states_size_and_cost():
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(lambda m, _, out: products.append(out.numel() * m.weight[0].numel()))
     with torch.inference_mode():
-        network(picture(320, 416))
+        network(picture(384, 480))
     assert spec.gflops == pytest.approx(sum(products) / 1e9, abs=0.05)
 
 
