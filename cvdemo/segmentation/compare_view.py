@@ -86,7 +86,7 @@ def draw_difference(pixels: np.ndarray, different: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8: the picture in grey, the pixels on which the two differ in orange with dark stripes."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     out = cv2.merge([grey, grey, grey])
-    rows, columns = np.indices(different.shape, sparse=True)
+    rows, columns = np.ogrid[: different.shape[0], : different.shape[1]]
     stripe = (rows + columns) % 12 < 3  # never colour alone
     out[different] = DIFFERENT
     out[different & stripe] = tuple(value // 2 for value in DIFFERENT)

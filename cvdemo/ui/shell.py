@@ -55,10 +55,6 @@ def build_app(max_users: int = 32) -> gr.Blocks:
     from cvdemo.classification.tab import create_classification_tab
     from cvdemo.detection.api import add_detection_api
     from cvdemo.detection.tab import create_detection_tab
-    from cvdemo.pose.api import add_pose_api
-    from cvdemo.pose.tab import create_pose_tab
-    from cvdemo.segmentation.api import add_segmentation_api
-    from cvdemo.segmentation.tab import create_segmentation_tab
 
     tasks.load_all()
     files.root = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -70,17 +66,10 @@ def build_app(max_users: int = 32) -> gr.Blocks:
         )  # fmt: skip
         places, built = {}, {}
         with gr.Tabs(elem_id="tasks") as tabs:
-            for name, create in (
-                ("detection", create_detection_tab),
-                ("segmentation", create_segmentation_tab),
-                ("pose", create_pose_tab),
-                ("classification", create_classification_tab),
-            ):
+            for name, create in (("detection", create_detection_tab), ("classification", create_classification_tab)):
                 with gr.Tab(name.capitalize(), id=name) as places[name]:
                     built[name] = create(shell, max_users)
         add_detection_api()
-        add_segmentation_api()
-        add_pose_api()
         add_classification_api()
         _wire_tasks(demo, tabs, places, built)
 

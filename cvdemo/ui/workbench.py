@@ -133,10 +133,9 @@ def _wire_refresh(plan: Plan, shared: Shared, views: list[View]) -> Any:
     bells = [gr.State(0) for _ in told]
     nudge = gr.State(0)
 
-    def ring(name: str, mode: str, path: str | None, *counts: int) -> list[Any]:
-        return [
-            count + 1 if is_wanted(view, name, mode, path) else gr.skip() for view, count in zip(told, counts)
-        ]  # fmt: skip
+    def ring(name: str, mode: str, path: str | None, *counts: int) -> Any:
+        rung = [count + 1 if is_wanted(view, name, mode, path) else gr.skip() for view, count in zip(told, counts)]
+        return rung if len(rung) > 1 else rung[0]  # Gradio takes what one output gets as it is
 
     changed = [shared.picture.change, shared.model.change, shared.mode.change, shared.view.change, nudge.change]
     gr.on(
