@@ -96,17 +96,29 @@ def browser(webcam_clip: Path) -> Iterator[playwright.Browser]:
 
 
 @pytest.fixture
-def visit(browser: playwright.Browser, server: str) -> Iterator[Visit]:
-    """A fresh visitor on the page; the example of the first tab is already computed."""
+def newcomer(browser: playwright.Browser, server: str) -> Iterator[Visit]:
+    """A fresh visitor who has not opened any page yet; whatever a page complains about is collected from then on."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, permissions=["camera"])
     page = context.new_page()
     seen = Visit(page)
+
+    def complain(response: playwright.Response) -> None:
+        if response.status >= 400:  # the console's own message leaves out which address failed
+            seen.errors.append(f"{response.status} {response.request.method} {response.url}")
+
     page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("response", complain)
     own = (server, server.replace("http", "ws"), "data:", "blob:")
     page.on("request", lambda request: None if request.url.startswith(own) else seen.foreign.append(request.url))
     page.set_default_timeout(90_000)
-    page.goto(server)
-    page.wait_for_selector("#detection-result .viewer.full")
     yield seen
     context.close()
+
+
+@pytest.fixture
+def visit(newcomer: Visit, server: str) -> Visit:
+    """A fresh visitor on the page; the example of the first tab is already computed."""
+    newcomer.page.goto(server)
+    newcomer.page.wait_for_selector("#detection-result .viewer.full")
+    return newcomer

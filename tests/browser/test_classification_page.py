@@ -13,14 +13,13 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def tab(visit: Any, server: str, repository: Path) -> Any:
+def tab(newcomer: Any, server: str, repository: Path) -> Any:
     """A visitor whose address names the tab."""
     if not (repository / "weights" / "compact_classifier.safetensors").is_file():
         pytest.skip("weights/compact_classifier.safetensors is not there")
-    visit.page.goto(f"{server}?tab=classification")
-    visit.page.wait_for_selector("#classification-result .viewer.full")
-    visit.errors.clear()  # the first page complains about the connection that was cut when it was left
-    return visit
+    newcomer.page.goto(f"{server}?tab=classification")
+    newcomer.page.wait_for_selector("#classification-result .viewer.full")
+    return newcomer
 
 
 def sentence(page: Any, view: str = "#classification-status") -> str:

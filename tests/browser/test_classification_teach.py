@@ -46,8 +46,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     return found
 
 
-def open_view(visit: Any, server: str, view: str, example: str = "cheetah") -> Any:
-    page = visit.page
+def open_view(newcomer: Any, server: str, view: str, example: str = "cheetah") -> Any:
+    page = newcomer.page
     page.goto(f"{server}?tab=classification&view={view}&example={example}")
     return page
 
@@ -82,8 +82,10 @@ def runs_of(page: Any) -> int:
     return sum(int(found) for found in re.findall(r"(\d+) runs", text))
 
 
-def test_two_classes_are_taught_from_files_and_deleted(visit: Any, server: str, folders: dict[str, list[Path]]) -> None:
-    page = open_view(visit, server, "teach")
+def test_two_classes_are_taught_from_files_and_deleted(
+    newcomer: Any, server: str, folders: dict[str, list[Path]]
+) -> None:
+    page = open_view(newcomer, server, "teach")
     page.wait_for_selector("#teach-card-1")
     page.click("#teach-train")
     assert "add 2 to Class 1, 2 to Class 2" in says(page, "too little to learn from")
@@ -116,12 +118,12 @@ def test_two_classes_are_taught_from_files_and_deleted(visit: Any, server: str, 
     says(page, "Everything is deleted")
     assert page.locator("#teach-strip-0 img, #teach-strip-1 img").count() == 0
     assert "Train a head first" in page.inner_text("#teach-answer")
-    assert visit.errors == []
-    assert visit.foreign == []
+    assert newcomer.errors == []
+    assert newcomer.foreign == []
 
 
-def test_pictures_can_be_moved_and_removed(visit: Any, server: str, folders: dict[str, list[Path]]) -> None:
-    page = open_view(visit, server, "teach")
+def test_pictures_can_be_moved_and_removed(newcomer: Any, server: str, folders: dict[str, list[Path]]) -> None:
+    page = open_view(newcomer, server, "teach")
     teach_two(page, folders)
     page.click("#teach-strip-0 [data-key] >> nth=0")
     page.wait_for_selector("#teach-panel", state="visible")
@@ -136,11 +138,13 @@ def test_pictures_can_be_moved_and_removed(visit: Any, server: str, folders: dic
     says(page, "Class 1 is removed, with its 5 pictures")
     assert page.locator("#teach-name-0").get_by_role("textbox").input_value() == "Class 2"
     says(page, "6 pictures", "#teach-strip-0")
-    assert visit.errors == []
+    assert newcomer.errors == []
 
 
-def test_attributes_and_heads_as_files(visit: Any, server: str, folders: dict[str, list[Path]], tmp_path: Path) -> None:
-    page = open_view(visit, server, "teach")
+def test_attributes_and_heads_as_files(
+    newcomer: Any, server: str, folders: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    page = open_view(newcomer, server, "teach")
     page.wait_for_selector("#teach-card-1")
     page.locator("#teach-kind").get_by_text("Attributes").click()
     page.wait_for_selector("#teach-card--1", state="visible")
@@ -172,11 +176,11 @@ def test_attributes_and_heads_as_files(visit: Any, server: str, folders: dict[st
     says(page, "A head for 2 attributes (Class 1, Class 2)")
     page.wait_for_selector("#teach-answer .says")
     assert page.inner_text("#teach-answer") == before
-    assert visit.errors == []
+    assert newcomer.errors == []
 
 
-def test_the_webcam_is_recorded_and_judged(visit: Any, server: str, folders: dict[str, list[Path]]) -> None:
-    page = open_view(visit, server, "teach")
+def test_the_webcam_is_recorded_and_judged(newcomer: Any, server: str, folders: dict[str, list[Path]]) -> None:
+    page = open_view(newcomer, server, "teach")
     page.wait_for_selector("#teach-card-1")
     upload(page, "#teach-upload-0", folders["stripes"])
     says(page, "6 pictures added to Class 1")
@@ -194,10 +198,10 @@ def test_the_webcam_is_recorded_and_judged(visit: Any, server: str, folders: dic
     page.wait_for_selector("#classification-camera [title='start recording']", state="attached")
 
 
-def test_emotions_of_a_face(visit: Any, server: str, tmp_path: Path) -> None:
+def test_emotions_of_a_face(newcomer: Any, server: str, tmp_path: Path) -> None:
     from cvdemo.classification.emotion_view import EMOTIONS, missing_weights
 
-    page = open_view(visit, server, "emotion", "portrait")
+    page = open_view(newcomer, server, "emotion", "portrait")
     lacking = missing_weights()
     if lacking:
         assert "file is missing" in says(page, "Emotions cannot be read here", "#emotion-status .problem")
@@ -224,5 +228,5 @@ def test_emotions_of_a_face(visit: Any, server: str, tmp_path: Path) -> None:
     assert set(face["probabilities"]) == set(EMOTIONS)
     page.locator("#classification-examples .gallery-item").last.click()  # the tower
     says(page, "No face found", "#emotion-status .sentence")
-    assert visit.errors == []
-    assert visit.foreign == []
+    assert newcomer.errors == []
+    assert newcomer.foreign == []

@@ -16,18 +16,17 @@ WEIGHTS = ("compact_detector", "compact_pose", "compact_pose_regression", "compa
 
 
 @pytest.fixture
-def tab(visit: Any, server: str, repository: Path) -> Any:
+def tab(newcomer: Any, server: str, repository: Path) -> Any:
     """A visitor whose address names the tab."""
     for name in WEIGHTS:
         if not (repository / "weights" / f"{name}.safetensors").is_file():
             pytest.skip(f"weights/{name}.safetensors is not there")
-    visit.page.goto(f"{server}?tab=pose")
-    visit.page.wait_for_selector("#tasks")
-    if not visit.page.locator("#pose-result").count():
+    newcomer.page.goto(f"{server}?tab=pose")
+    newcomer.page.wait_for_selector("#tasks")
+    if not newcomer.page.locator("#pose-result").count():
         pytest.skip("the page has no pose tab yet")
-    visit.page.wait_for_selector("#pose-result .viewer.full")
-    visit.errors.clear()  # the first page complains about the connection that was cut when it was left
-    return visit
+    newcomer.page.wait_for_selector("#pose-result .viewer.full")
+    return newcomer
 
 
 def words(page: Any, place: str) -> str:

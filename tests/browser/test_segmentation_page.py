@@ -22,17 +22,16 @@ def weights_of(repository: Path) -> Path:
 
 
 @pytest.fixture
-def tab(visit: Any, server: str, repository: Path) -> Any:
+def tab(newcomer: Any, server: str, repository: Path) -> Any:
     """A visitor whose address names the tab."""
     if not (weights_of(repository) / "compact_segmentation.safetensors").is_file():
         pytest.skip("weights/compact_segmentation.safetensors is not there")
-    visit.page.goto(f"{server}?tab=segmentation")
-    visit.page.wait_for_selector("#tasks")
-    if not visit.page.locator("#segmentation-result").count():
+    newcomer.page.goto(f"{server}?tab=segmentation")
+    newcomer.page.wait_for_selector("#tasks")
+    if not newcomer.page.locator("#segmentation-result").count():
         pytest.skip("the page has no segmentation tab yet")
-    visit.page.wait_for_selector("#segmentation-result .viewer.full")
-    visit.errors.clear()  # the first page complains about the connection that was cut when it was left
-    return visit
+    newcomer.page.wait_for_selector("#segmentation-result .viewer.full")
+    return newcomer
 
 
 def sentence(page: Any, view: str = "#segmentation-status") -> str:
