@@ -190,7 +190,7 @@ def _wire_race(parts: Parts, shared: Shared) -> None:
         cancels=[running], queue=False, api_visibility="private",
     )  # fmt: skip
     # Another picture makes the table untrue.
-    shared.picture.change(lambda: ((), "", NO_RACE), None, [parts.raced, parts.race_line, parts.table], **QUICK)
+    shared.path.change(lambda: ((), "", NO_RACE), None, [parts.raced, parts.race_line, parts.table], **QUICK)
 
 
 def raced(user: str, picture: Picture, names: list[str], progress: Any, cancel: Any) -> Comparison:

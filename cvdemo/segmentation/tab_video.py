@@ -17,7 +17,7 @@ from cvdemo.ui.layered_viewer import layers
 from cvdemo.ui.memory import memory_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, status, working
-from cvdemo.ui.views import Shared, VideoView, telling
+from cvdemo.ui.views import QUICK, Shared, VideoView
 
 PREVIEW_SIDE = 960
 CLIP = ("segmentation", "clip")
@@ -80,7 +80,7 @@ def create_video(shared: Shared, parts: Any) -> VideoView:
             return finished(known)
         return None, NO_LEGEND, gr.HTML(None, visible=True), gr.Video(visible=False), WAITING[mode], gr.skip()
 
-    shared.mode.change(change, shared.mode, outputs, **telling("segmentation"))
+    shared.mode.change(change, shared.mode, outputs, **QUICK)
     stopped = (*[gr.skip()] * 4, STOPPED, gr.skip())
     return VideoView(OVERLAY, run, parts.how, outputs, lambda: stopped)
 

@@ -55,6 +55,10 @@ def build_app(max_users: int = 32) -> gr.Blocks:
     from cvdemo.classification.tab import create_classification_tab
     from cvdemo.detection.api import add_detection_api
     from cvdemo.detection.tab import create_detection_tab
+    from cvdemo.pose.api import add_pose_api
+    from cvdemo.pose.tab import create_pose_tab
+    from cvdemo.segmentation.api import add_segmentation_api
+    from cvdemo.segmentation.tab import create_segmentation_tab
 
     tasks.load_all()
     files.root = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -66,10 +70,17 @@ def build_app(max_users: int = 32) -> gr.Blocks:
         )  # fmt: skip
         places, built = {}, {}
         with gr.Tabs(elem_id="tasks") as tabs:
-            for name, create in (("detection", create_detection_tab), ("classification", create_classification_tab)):
+            for name, create in (
+                ("detection", create_detection_tab),
+                ("segmentation", create_segmentation_tab),
+                ("pose", create_pose_tab),
+                ("classification", create_classification_tab),
+            ):
                 with gr.Tab(name.capitalize(), id=name) as places[name]:
                     built[name] = create(shell, max_users)
         add_detection_api()
+        add_segmentation_api()
+        add_pose_api()
         add_classification_api()
         _wire_tasks(demo, tabs, places, built)
 
@@ -80,7 +91,20 @@ def build_app(max_users: int = 32) -> gr.Blocks:
                 task.forget(session)
 
         demo.unload(leave)
+    _report_progress_on(demo, shell.pill)
     return demo
+
+
+def _report_progress_on(demo: gr.Blocks, place: Any) -> None:
+    """Have events whose progress is hidden tell it to one component instead of to each of their outputs.
+
+    The page's script keeps every component that was ever told, and at each change of any event's state it looks all
+    of them up by walking the page's tree: with the hundreds of outputs that opening a page has, ten seconds were spent
+    before the first picture, and every later event was slowed down as well.
+    """
+    for event in demo.fns.values():
+        if event.show_progress == "hidden":
+            event.show_progress_on = [place]
 
 
 def _wire_tasks(demo: gr.Blocks, tabs: Any, places: dict[str, Any], built: dict[str, Any]) -> None:
@@ -96,14 +120,14 @@ def _wire_tasks(demo: gr.Blocks, tabs: Any, places: dict[str, Any], built: dict[
         wanted = query.get("tab") if query.get("tab") in built else next(iter(built))
         values = [gr.Tabs(selected=wanted), (wanted,)]
         for name, task in built.items():
-            values += task.open(query) if name == wanted else [gr.skip()] * len(task.opening)
+            values += _news(task.opening, task.open(query)) if name == wanted else [gr.skip()] * len(task.opening)
         return values
 
     def first(name: str) -> Any:
         def open_once(seen: tuple[str, ...]) -> list[Any]:
             if name in seen or not seen:  # until the page has loaded, its address decides
                 return [gr.skip()] * (1 + len(built[name].opening))
-            return [(*seen, name), *built[name].open({})]
+            return [(*seen, name), *_news(built[name].opening, built[name].open({}))]
 
         return open_once
 
@@ -111,6 +135,11 @@ def _wire_tasks(demo: gr.Blocks, tabs: Any, places: dict[str, Any], built: dict[
     for name, place in places.items():
         script = f"(...args) => {{ window.cvdemo.openTask('{name}'); return args; }}"
         place.select(first(name), opened, [opened, *built[name].opening], js=script, **quick)
+
+
+def _news(parts: list[Any], values: list[Any]) -> list[Any]:
+    """``values`` for components as they were built, without those they have already: each costs the browser time."""
+    return [gr.skip() if getattr(part, "value", None) == value else value for part, value in zip(parts, values)]
 
 
 def _header() -> Shell:

@@ -22,24 +22,19 @@ from cvdemo.ui.widgets import widget_values
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
-def telling(task: str) -> dict[str, Any]:
-    """Options of events that set a ``gr.State`` whose change others wait for: Gradio tells of it only when queued."""
-    return {
-        "show_progress": "hidden", "api_visibility": "private", "concurrency_id": f"{task}-tell",
-        "concurrency_limit": 16,
-    }  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Shared:
     """The left column and the page around it.
 
-    picture: its value is a file's path or None.   model: registry name.   camera: the webcam, streaming.
-    mode: ``gr.State`` "picture", "video" or "live".   view: ``gr.State``, name of the open view.
+    picture: its value is a file's path or None. Its own change event also fires when only its state did.
+    path: signal, that path or "": changes when another picture is chosen.
+    model: registry name.   camera: the webcam, streaming.
+    mode: signal "picture", "video" or "live".   view: signal, name of the open view (see ``widgets.signal``).
     projector: checkbox.   pill, refresh_pill: the header's status pill and the function that words it anew.
     """
 
     picture: Any
+    path: Any
     model: Any
     camera: Any
     mode: Any

@@ -71,6 +71,15 @@ def upload_button(*args: Any, **look: Any) -> gr.UploadButton:
     return _UploadPath(*args, **look)
 
 
+def signal(value: int | str) -> Any:
+    """A number or a word that is not shown and has change events.
+
+    ``gr.State`` would do, if it did not fire its change event the first time an event has it among its outputs, even
+    when that event skips it: opening the page would compute every view of every task.
+    """
+    return gr.Textbox(value, visible=False) if isinstance(value, str) else gr.Number(value, precision=0, visible=False)
+
+
 def component(field: SettingField, value: Any = None) -> Any:
     """The widget of one setting, at ``value`` or at its default."""
     value = field.default if value is None else value

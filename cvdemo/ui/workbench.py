@@ -20,11 +20,12 @@ from cvdemo.ui import live, memory
 from cvdemo.ui.examples import Example, pictures
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import problem, status
-from cvdemo.ui.views import QUICK, Shared, VideoView, View, as_generator, is_wanted, settings_from, telling
-from cvdemo.ui.widgets import address_script, model_choices, widget_values
+from cvdemo.ui.views import QUICK, Shared, VideoView, View, as_generator, is_wanted, settings_from
+from cvdemo.ui.widgets import address_script, model_choices, signal, widget_values
 from cvdemo.ui.workbench_inputs import Inputs, create_inputs, create_lesson
 
 LESSON = "lesson"
+_PATH_SCRIPT = "(file) => file ? file.path : ''"
 ALLOW = "Allow the camera, then press Record. The open view follows it."
 
 
@@ -96,7 +97,7 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
     shell: offers ``projector``, ``pill`` and ``refresh_pill``.   user_limit: webcams at the same time.
     """
     examples = pictures(files.examples)
-    state = {"mode": gr.State("picture"), "view": gr.State(plan.first_view)}
+    state = {"path": signal(""), "mode": signal("picture"), "view": signal(plan.first_view)}
     with gr.Row(equal_height=False, elem_id=plan.task):
         with gr.Column(scale=3, min_width=320):
             inputs = create_inputs(plan.task, plan.default_model, plan.video, examples)
@@ -127,20 +128,21 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
 def _wire_refresh(plan: Plan, shared: Shared, views: list[View]) -> Any:
     """Picture, model, mode and view changes ring the open view's bell, and only that; returns a bell for all.
 
-    The bells are counters: a ``gr.State`` fires its change event when its value differs from before.
+    The bells are counters, whose change events call the views.
     """
     told = [view for view in views if view.refresh is not None]
-    bells = [gr.State(0) for _ in told]
-    nudge = gr.State(0)
+    bells = [signal(0) for _ in told]
+    nudge = signal(0)
 
     def ring(name: str, mode: str, path: str | None, *counts: int) -> Any:
         rung = [count + 1 if is_wanted(view, name, mode, path) else gr.skip() for view, count in zip(told, counts)]
         return rung if len(rung) > 1 else rung[0]  # Gradio takes what one output gets as it is
 
-    changed = [shared.picture.change, shared.model.change, shared.mode.change, shared.view.change, nudge.change]
+    shared.picture.change(None, shared.picture, shared.path, js=_PATH_SCRIPT, **QUICK)
+    changed = [shared.path.change, shared.model.change, shared.mode.change, shared.view.change, nudge.change]
     gr.on(
         changed, ring, [shared.view, shared.mode, shared.picture, *bells], bells, trigger_mode="always_last",
-        **telling(plan.task),
+        **QUICK,
     )  # fmt: skip
     for view, bell in zip(told, bells):
         assert view.refresh is not None
@@ -163,7 +165,7 @@ def _wire_views(plan: Plan, shared: Shared, opened: dict[str, Any]) -> None:
     """A view that is opened becomes the one that is told about changes, and stands in the page's address."""
     for name, tab in opened.items():
         script = f"() => {{ window.cvdemo.rememberInAddress(['view'], ['{plan.first_view}'], ['{name}']); return []; }}"
-        tab.select(lambda name=name: name, None, shared.view, js=script, **telling(plan.task))
+        tab.select(lambda name=name: name, None, shared.view, js=script, **QUICK)
 
 
 def _wire_modes(plan: Plan, shared: Shared, inputs: Inputs) -> None:
@@ -175,9 +177,7 @@ def _wire_modes(plan: Plan, shared: Shared, inputs: Inputs) -> None:
     stop = f"() => {{ window.cvdemo.stopCamera('{plan.task}-camera'); return []; }}"
     for name, mode in inputs.modes.items():
         script = None if name == "live" else stop
-        mode.select(
-            lambda name=name: (name, words[name]), None, [shared.mode, inputs.line], js=script, **telling(plan.task)
-        )
+        mode.select(lambda name=name: (name, words[name]), None, [shared.mode, inputs.line], js=script, **QUICK)
 
 
 def _wire_live(plan: Plan, shared: Shared, views: list[View], line: Any, user_limit: int) -> None:
@@ -286,10 +286,10 @@ def _wire_lesson(bench: Workbench, tries: list[tuple[Any, dict[str, str]]], nudg
 
         return set_all
 
-    plan, options = bench.plan, telling(bench.plan.task)
+    plan = bench.plan
     names = [view.prefix + name for view in bench.views for name in view.controls]
     remember = address_script(["model", *names], [plan.default_model, *settings_from({}, bench.views)])
     model, _, _, _, *widgets = bench.opening
     for button, query in tries:
-        done = button.click(go(query), nudge, [*bench.opening, nudge], **options)
+        done = button.click(go(query), nudge, [*bench.opening, nudge], **QUICK)
         done.then(None, [model, *widgets], None, js=remember, **QUICK)

@@ -13,7 +13,6 @@ from cvdemo.core import registry
 from cvdemo.core.engine import Engine, set_default_engine
 from cvdemo.core.registry import RANDOM_WEIGHTS_KEY, ModelSpec
 from cvdemo.detection.candidates import Candidates
-from cvdemo.pose import models  # noqa: F401  (registers them, as the list of tasks does for finished tasks)
 from cvdemo.pose.raw import TOP_DOWN, RawPoses, agree, example_people
 
 STANDING = np.array(
