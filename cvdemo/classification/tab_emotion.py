@@ -17,7 +17,7 @@ from cvdemo.core.media import Picture
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import display_copy, problem, shown, status, viewer, working
+from cvdemo.ui.viewer import display_copy, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
 
@@ -61,7 +61,7 @@ def create_emotion_view(shared: Shared) -> View:
                 else:
                     yield gr.skip(), gr.skip(), working(event.text, event.fraction), gr.skip(), gr.skip()
         except CvDemoError as error:
-            yield gr.skip(), gr.skip(), problem(str(error)), gr.skip(), gr.skip()
+            yield gr.skip(), gr.skip(), trouble(error), gr.skip(), gr.skip()
 
     def step(user: str, picture: Picture, _: str, projector: bool, *values: Any) -> tuple[Any, ...]:
         _require_weights()
@@ -152,7 +152,7 @@ def _wire_sliders(parts: Parts, shared: Shared) -> None:
             settings = read_settings(EmotionViewSettings, NAMES, values)
             return drawn(look, settings, projector)
         except CvDemoError as error:
-            return gr.skip(), problem(str(error)), gr.skip(), gr.skip()
+            return gr.skip(), trouble(error), gr.skip(), gr.skip()
 
     inputs = [parts.current, shared.projector, *parts.settings]
     for widget in (*parts.settings, shared.projector):

@@ -15,12 +15,15 @@ from cvdemo.classification.predict import TASK, ClassificationSettings, Comparis
 from cvdemo.classification.tab_shared import IMAGENET
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import problem, shown, status, viewer, working
+from cvdemo.ui.viewer import problem, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import model_choices, read_settings, settings_components
+
+RACE = "race"
+KEPT = "What was downloaded so far is kept for the next try."
 
 NAMES = ("top_k", "temperature")
 LIVE = ("look", "live")
@@ -77,7 +80,7 @@ def create_imagenet_view(shared: Shared) -> View:
                 else:
                     yield gr.skip(), gr.skip(), gr.skip(), working(event.text, event.fraction), gr.skip()
         except CvDemoError as error:
-            yield gr.skip(), gr.skip(), gr.skip(), problem(str(error)), gr.skip()
+            yield gr.skip(), gr.skip(), gr.skip(), trouble(error), gr.skip()
 
     def step(user: str, picture: Picture, model: str, *values: Any) -> tuple[Any, ...]:
         look = shared_parts.look_at(picture, model, user)
@@ -169,14 +172,16 @@ def _wire_race(parts: Parts, shared: Shared) -> None:
         user = session_of(request)
         try:
             picture = picture_of(user, path)
-            for event in follow(lambda progress, cancel: raced(user, picture, names, progress, cancel)):
+            for event in follow(
+                lambda progress, cancel: raced(user, picture, names, progress, cancel), stop=Stop(user, RACE, KEPT)
+            ):
                 if isinstance(event, Done):
                     lines = race_view.contestants(event.value, names, temperature)
                     yield tuple(lines), "", race_view.comparison_html(lines)
                 else:
                     yield gr.skip(), working(event.text, event.fraction), gr.skip()
         except CvDemoError as error:
-            yield gr.skip(), problem(str(error)), gr.skip()
+            yield gr.skip(), trouble(error), gr.skip()
 
     running = parts.race.click(
         run,
@@ -185,10 +190,7 @@ def _wire_race(parts: Parts, shared: Shared) -> None:
         show_progress="hidden", api_visibility="private", concurrency_id="classification-race", concurrency_limit=4,
     )  # fmt: skip
     running.then(shared.refresh_pill, None, shared.pill, **QUICK)
-    parts.halt.click(
-        lambda: status("Stopped", "What was downloaded so far is kept for the next try."), None, parts.race_line,
-        cancels=[running], queue=False, api_visibility="private",
-    )  # fmt: skip
+    parts.halt.click(stopping(RACE), None, None, **QUICK)
     # Another picture makes the table untrue.
     shared.path.change(lambda: ((), "", NO_RACE), None, [parts.raced, parts.race_line, parts.table], **QUICK)
 

@@ -16,10 +16,10 @@ from cvdemo.core.errors import Cancelled, CvDemoError
 from cvdemo.core.media import Picture
 from cvdemo.detection.predict import DEFAULT_MODEL as DETECTOR
 from cvdemo.detection.predict import infer as detect
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
-from cvdemo.ui.viewer import display_copy, problem, shown, status, viewer, working
+from cvdemo.ui.viewer import display_copy, problem, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
 
@@ -55,10 +55,7 @@ def create_sliding_view(shared: Shared) -> View:
         concurrency_id="classification-sliding", concurrency_limit=4,
     )  # fmt: skip
     running.then(shared.refresh_pill, None, shared.pill, **QUICK)
-    parts.halt.click(
-        lambda: status("Stopped", "Press the button to start over."), None, parts.status, cancels=[running],
-        queue=False, api_visibility="private",
-    )  # fmt: skip
+    parts.halt.click(stopping(SLIDING), None, None, **QUICK)
     _wire_choices(parts, shared)
     moved = [widget.input for widget in parts.settings[: len(WINDOWS)]]
     gr.on(moved, _planned, inputs, outputs, trigger_mode="always_last", **QUICK)
@@ -114,7 +111,7 @@ def _planned(
             return (key, path), *_finished(picture, known, current, key, value, projector, settings)
         words = view.plan(picture.height, picture.width, settings.scales, settings.stride_share)
     except CvDemoError as error:
-        return gr.skip(), gr.skip(), gr.skip(), problem(str(error)), gr.skip()
+        return gr.skip(), gr.skip(), gr.skip(), trouble(error), gr.skip()
     plain = shown(display_copy(picture.pixels)[0], "The picture, not yet searched")
     empty = gr.Dropdown(choices=[], value=None)
     return (None, path), empty, plain, status("Press “Slide the window” to search the picture", words), ""
@@ -136,14 +133,15 @@ def _slide(
         key = _key(picture, model, settings)
         memory = memory_of(user)
         for event in follow(
-            lambda progress, cancel: memory.recall(key, lambda: slid(user, picture, model, settings, progress, cancel))
+            lambda progress, cancel: memory.recall(key, lambda: slid(user, picture, model, settings, progress, cancel)),
+            stop=Stop(user, SLIDING),
         ):
             if isinstance(event, Done):
                 yield (key, path), *_finished(picture, event.value, current, key, value, projector, settings)
             else:
                 yield line(working(event.text, event.fraction))
     except CvDemoError as error:
-        yield line(problem(str(error)))
+        yield line(trouble(error))
 
 
 def slid(user: str, picture: Picture, model: str, settings: SlidingSettings, progress: Any, cancel: Any) -> Slid:
@@ -194,7 +192,7 @@ def _wire_choices(parts: Parts, shared: Shared) -> None:
             settings = read_settings(SlidingSettings, NAMES, values)
             picture = picture_of(user, current[1])
         except CvDemoError as error:
-            return gr.skip(), problem(str(error))
+            return gr.skip(), trouble(error)
         return _drawn(picture, found, view.index_of(value, found.result), projector, settings)
 
     inputs = [parts.current, parts.target, shared.projector, *parts.settings]

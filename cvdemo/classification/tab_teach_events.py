@@ -10,6 +10,7 @@ from uuid import uuid4
 import gradio as gr
 
 from cvdemo.classification import predict, tab_shared, teach_room, teach_view
+from cvdemo.classification.tab_shared import TEACH
 from cvdemo.classification.tab_teach import TRY_IT, Parts
 from cvdemo.classification.teach import export_head
 from cvdemo.classification.teach_room import Room, room_of
@@ -17,10 +18,10 @@ from cvdemo.classification.teach_view import CARDS
 from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.memory import picture_of
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import problem, status, working
+from cvdemo.ui.viewer import problem, status, trouble, working
 from cvdemo.ui.views import QUICK, Shared
 
 LONG: dict[str, Any] = {
@@ -81,7 +82,7 @@ def attempt(room: Room, work: Callable[[], str]) -> tuple[Any, ...]:
     try:
         said = work()
     except CvDemoError as error:
-        return (*board(room), problem(str(error)))
+        return (*board(room), trouble(error))
     return (*board(room), status(said))
 
 
@@ -165,7 +166,7 @@ def _rename(card: int) -> Callable[..., list[Any]]:
             except CvDemoError as error:
                 known = room.lesson.classes
                 kept = known[card] if card < len(known) else ""
-                return [kept, *[gr.skip()] * (len(CARDS) + 5), problem(str(error))]
+                return [kept, *[gr.skip()] * (len(CARDS) + 5), trouble(error)]
             after = room.lesson.classes[card]
             if after == before:  # leaving the field is no news
                 return [after if after != name else gr.skip(), *[gr.skip()] * (len(CARDS) + 6)]
@@ -203,7 +204,7 @@ def wire_choice(parts: Parts) -> None:
             if room.chosen is not None:
                 teach_room.set_labels(room, room.chosen, names)
         except CvDemoError as error:
-            return [*shown(room), problem(str(error))]
+            return [*shown(room), trouble(error)]
         return [*shown(room), gr.skip()]
 
     def remove(request: gr.Request) -> list[Any]:
@@ -242,26 +243,29 @@ def wire_head(parts: Parts, shared: Shared) -> Callable[..., Any]:
             picture = picture_of(user, path)
             found = teach_room.answer(room, features_of(user, picture, model), model)
         except CvDemoError as error:
-            return problem(str(error))
+            return trouble(error)
         return teach_view.answer_html(found, teach_view.stale_note(room))
 
     def train(request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        room = room_of(session_of(request))
+        user = session_of(request)
+        room = room_of(user)
         try:
-            for event in follow(lambda progress, cancel: teach_room.train(room, progress, cancel)):
+            for event in follow(
+                lambda progress, cancel: teach_room.train(room, progress, cancel),
+                stop=Stop(user, TEACH, "The head from before is kept."),
+            ):
                 if isinstance(event, Done):
                     said = status(*teach_view.trained_words(event.value))
                     yield said, teach_view.results_html(event.value), teach_view.fewest_and_most(room)
                 else:
                     yield working(event.text, event.fraction), gr.skip(), gr.skip()
         except CvDemoError as error:
-            yield problem(str(error)), gr.skip(), gr.skip()
+            yield trouble(error), gr.skip(), gr.skip()
 
     inputs = [shared.picture, shared.model, shared.mode]
     running = parts.train.click(train, None, [parts.line, parts.results, parts.foot], **LONG)
     running.then(judged, inputs, parts.answer, **LONG)
-    parts.halt.click(lambda: status("Stopped", "The head from before is kept."), None, parts.line, cancels=[running],
-                     queue=False, api_visibility="private")  # fmt: skip
+    parts.halt.click(stopping(TEACH), None, None, **QUICK)  # training, and reading of uploaded pictures
 
     def export(request: gr.Request) -> Any:
         user = session_of(request)
@@ -282,7 +286,7 @@ def wire_head(parts: Parts, shared: Shared) -> Callable[..., Any]:
             source = Path(files.claim(holder, path or ""))
             head = teach_room.load_head(room, source.read_bytes())
         except CvDemoError as error:
-            return *board(room), problem(str(error)), gr.skip(), gr.skip(), None
+            return *board(room), trouble(error), gr.skip(), gr.skip(), None
         except OSError:
             return *board(room), problem("The file could not be read. Choose it again."), gr.skip(), gr.skip(), None
         finally:

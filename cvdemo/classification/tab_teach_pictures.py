@@ -9,17 +9,18 @@ from uuid import uuid4
 import gradio as gr
 
 from cvdemo.classification import predict, teach_pictures, teach_room, teach_view
+from cvdemo.classification.tab_shared import TEACH
 from cvdemo.classification.tab_teach import TRY_IT, Parts
 from cvdemo.classification.tab_teach_events import LONG, changed, features_of, strips
 from cvdemo.classification.teach_pictures import Added
 from cvdemo.classification.teach_room import Room, room_of
 from cvdemo.classification.teach_view import CARDS
-from cvdemo.core.errors import CvDemoError, InputError
+from cvdemo.core.errors import Cancelled, CvDemoError, InputError
 from cvdemo.core.media import Picture
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Done, Stop, follow
 from cvdemo.ui.memory import picture_of
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import problem, status, working
+from cvdemo.ui.viewer import status, trouble, working
 from cvdemo.ui.views import QUICK, Shared
 
 
@@ -28,8 +29,6 @@ def wire_pictures(parts: Parts, shared: Shared) -> None:
     shown = [*parts.strips, parts.line, parts.foot]
     for number, card in parts.cards.items():
         running = card.upload.upload(_upload(number), [card.upload, shared.model], [*shown, card.upload], **LONG)
-        parts.halt.click(lambda: status("Stopped", "What was read so far is kept."), None, parts.line,
-                         cancels=[running], queue=False, api_visibility="private")  # fmt: skip
         one = card.current.click(_add_current(number), [shared.picture, shared.model, shared.mode], shown, **LONG)
         for event in (running, one):
             event.then(shared.refresh_pill, None, shared.pill, **QUICK)
@@ -46,14 +45,18 @@ def _upload(card: int) -> Callable[..., Iterator[tuple[Any, ...]]]:
             for event in follow(
                 lambda progress, cancel: teach_pictures.add_files(
                     room, card, sources, model, user=user, progress=progress, cancel=cancel
-                )
+                ),
+                stop=Stop(user, TEACH, "What was read so far is kept."),
             ):
                 if isinstance(event, Done):
                     yield (*_added(room, card, event.value), None)
                 else:
                     yield *nothing, working(event.text, event.fraction), gr.skip(), gr.skip()
+        except Cancelled as stopped:
+            with room.lock:
+                yield *strips(room, changed(room, card)), trouble(stopped), teach_view.fewest_and_most(room), None
         except CvDemoError as error:
-            yield *nothing, problem(str(error)), gr.skip(), None
+            yield *nothing, trouble(error), gr.skip(), None
         finally:
             files.leave(holder)
 
@@ -81,7 +84,7 @@ def _add_current(card: int) -> Callable[..., tuple[Any, ...]]:
             count = teach_pictures.put(room, room.names_for(card), rows, [picture.pixels], model)
             return _added(room, card, Added(count))
         except CvDemoError as error:
-            return *nothing, problem(str(error)), gr.skip()
+            return *nothing, trouble(error), gr.skip()
 
     return run
 
@@ -92,7 +95,7 @@ def _record(card: int) -> Callable[..., tuple[Any, ...]]:
         try:
             return *((gr.skip(),) * len(CARDS)), _begin(room, card, int(frames), mode), gr.skip()
         except CvDemoError as error:
-            return *((gr.skip(),) * len(CARDS)), problem(str(error)), gr.skip()
+            return *((gr.skip(),) * len(CARDS)), trouble(error), gr.skip()
 
     return run
 

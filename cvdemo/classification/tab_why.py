@@ -17,10 +17,10 @@ from cvdemo.classification.why import RANDOMISE, Explanation, agreement, explain
 from cvdemo.classification.why_view import BEST, WhyControls
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
-from cvdemo.ui.viewer import problem, shown, status, viewer, working
+from cvdemo.ui.viewer import problem, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
 
@@ -59,20 +59,15 @@ def create_why_view(shared: Shared) -> View:
         "show_progress": "hidden", "api_visibility": "private", "concurrency_id": "classification-why",
         "concurrency_limit": 8, "trigger_mode": "always_last",
     }  # fmt: skip
-    ran = [
-        gr.on([parts.target.input, parts.settings[0].input], _run, inputs, outputs, **options),
-        parts.cover.click(_covered, inputs, [*outputs, parts.settings[0]], **options),
-    ]
-    checked = parts.check.click(
+    gr.on([parts.target.input, parts.settings[0].input], _run, inputs, outputs, **options)
+    parts.cover.click(_covered, inputs, [*outputs, parts.settings[0]], **options)
+    parts.check.click(
         _checked,
         [parts.current, shared.projector, *parts.settings],
         [parts.check_line, *parts.check_viewers],
         **options,
     )
-    parts.halt.click(
-        lambda: (status("Stopped", "Press the button to start over."), ""), None, [parts.status, parts.check_line],
-        cancels=[*ran, checked], queue=False, api_visibility="private",
-    )  # fmt: skip
+    parts.halt.click(stopping(WHY), None, None, **QUICK)
     _wire_sliders(parts, shared)
     return View(
         WHY,
@@ -149,7 +144,8 @@ def _explained(
         value = value if current[0] == look_key else BEST  # a choice concerns the picture it was made for
         memory = memory_of(user)
         for event in follow(
-            lambda progress, cancel: shared_parts.look_of(user, picture, model, progress=progress, cancel=cancel)
+            lambda progress, cancel: shared_parts.look_of(user, picture, model, progress=progress, cancel=cancel),
+            stop=Stop(user, WHY),
         ):
             if isinstance(event, Done):
                 look: Look = event.value
@@ -165,13 +161,16 @@ def _explained(
             yield (look_key, key), menu, plain, words
             return
         yield (look_key, key), menu, gr.skip(), gr.skip()
-        for step in follow(lambda progress, cancel: explained(user, look, index, controls.method, progress, cancel)):
+        for step in follow(
+            lambda progress, cancel: explained(user, look, index, controls.method, progress, cancel),
+            stop=Stop(user, WHY),
+        ):
             if isinstance(step, Done):
                 yield gr.skip(), gr.skip(), *drawn(look, step.value, controls, projector)
             else:
                 yield line(working(step.text, step.fraction))
     except CvDemoError as error:
-        yield line(problem(str(error)))
+        yield line(trouble(error))
 
 
 def map_key(look: Look, index: int, method: str, randomise: str = "") -> tuple[Any, ...]:
@@ -223,7 +222,7 @@ def _checked(
         yield working("Randomising", None), *pictures
         for randomise in RANDOMISE:
             how = functools.partial(_randomised, user, look, trained, randomise)
-            for event in follow(how):
+            for event in follow(how, stop=Stop(user, WHY)):
                 if isinstance(event, Done):
                     maps.append(event.value)
                     pictures = [*none]
@@ -234,7 +233,7 @@ def _checked(
         correlations = [agreement(trained, other) for other in maps[1:]] if trained.map.any() else []
         yield status("", view.verdict(correlations)), *none
     except CvDemoError as error:
-        yield problem(str(error)), *none
+        yield trouble(error), *none
 
 
 def _randomised(

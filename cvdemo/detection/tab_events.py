@@ -14,11 +14,11 @@ from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture, read_picture
 from cvdemo.detection import view
-from cvdemo.detection.predict import DEFAULT_MODEL, DetectionSettings, decode, infer, settings_for
+from cvdemo.detection.predict import DEFAULT_MODEL, TASK, DetectionSettings, decode, infer, settings_for
 from cvdemo.detection.tab_lecture import NO_PICTURE, ONLY_PICTURES, Given, LectureParts, closed, look, message
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import display_copy, problem, shown, status, working
+from cvdemo.ui.viewer import display_copy, problem, shown, status, trouble, working
 from cvdemo.ui.widgets import address_script, read_settings, widget_values
 
 MAIN = ("score_threshold", "iou_threshold", "nms_kind", "classes")
@@ -81,7 +81,7 @@ def drawn(
     try:
         settings = read_settings(DetectionSettings, NAMES, values[: len(NAMES)])
     except CvDemoError as error:
-        return gr.skip(), problem(str(error)), gr.skip(), gr.skip(), *closed().outputs
+        return gr.skip(), trouble(error), gr.skip(), gr.skip(), *closed().outputs
     lecture = closed()
     if given.opened and mode == "picture":
         decoded = decode(state.inference, settings)
@@ -133,7 +133,8 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
                 yield known, *drawn(known, projector, mode, values, fresh=True)
                 return
             for event in follow(
-                lambda progress, cancel: look_at(picture, model, user, progress=progress, cancel=cancel)
+                lambda progress, cancel: look_at(picture, model, user, progress=progress, cancel=cancel),
+                stop=Stop(user, TASK, "What was downloaded so far is kept for the next try."),
             ):
                 if isinstance(event, Done):
                     cache.put(event.value)
@@ -141,7 +142,7 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
                 else:
                     yield _only_line(state, working(event.text, event.fraction))
         except CvDemoError as error:
-            yield _only_line(state, problem(str(error)))
+            yield _only_line(state, trouble(error))
 
     # A cleared input is no reason to complain: only a press on the button reports a missing picture.
     ran = [
@@ -151,10 +152,7 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
     ]
     for event in ran:
         event.then(refresh_pill, None, parts.pill, show_progress="hidden", api_visibility="private")
-    parts.halt.click(
-        lambda: status("Stopped", "What was downloaded so far is kept for the next try."), None, parts.status,
-        cancels=ran, queue=False, api_visibility="private",
-    )  # fmt: skip
+    parts.halt.click(stopping(TASK), None, None, queue=False, show_progress="hidden", api_visibility="private")
     parts.model.change(
         lambda name: registry.model_card(registry.get(name)), parts.model, parts.card, queue=False,
         show_progress="hidden", api_visibility="private",

@@ -20,7 +20,7 @@ from cvdemo.detection.draw import draw_match
 from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.predict import Decoded, DetectionSettings
 from cvdemo.detection.view import PROJECTOR_SCALE, PictureView, resized
-from cvdemo.ui.viewer import problem
+from cvdemo.ui.viewer import trouble
 from cvdemo.ui.widgets import upload_button
 
 ALL = "all classes"
@@ -191,7 +191,7 @@ def _look_at_truth(view: PictureView, settings: DetectionSettings, given: Given,
     try:
         truth, remark = given.truth.of(view.picture.name, candidates.height, candidates.width)
     except CvDemoError as error:
-        return Look(None, message("truth", problem(str(error))))
+        return Look(None, message("truth", trouble(error)))
     chosen = _ID_OF_NAME.get(given.label)
     result = lecture_truth.assess(candidates, truth, settings, given.iou, chosen)
     known = {score.label for score in result.classes}

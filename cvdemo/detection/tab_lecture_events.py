@@ -14,7 +14,7 @@ from cvdemo.detection.predict import DetectionSettings, decode
 from cvdemo.detection.tab_events import NAMES, Parts, drawn, redrawn
 from cvdemo.detection.tab_lecture import NO_PICTURE, NO_TRUTH, ONLY_PICTURES, LectureParts, message
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import problem
+from cvdemo.ui.viewer import problem, trouble
 from cvdemo.ui.widgets import read_settings
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -124,7 +124,7 @@ def _wire_truth(parts: Parts, inputs: list[Any], outputs: list[Any]) -> None:
         try:
             truth = lecture_truth.read_truth(files.claim(session_of(request), Path(path)))
         except CvDemoError as error:
-            return refused(problem(str(error)))
+            return refused(trouble(error))
         return with_truth(truth, state, projector, mode, values)
 
     def stand_in(state: Any, projector: bool, mode: str, *values: Any) -> tuple[Any, ...]:

@@ -14,10 +14,13 @@ from cvdemo.detection import video, view
 from cvdemo.detection.predict import DetectionSettings
 from cvdemo.detection.tab_events import NAMES, Parts, look_at, run_on
 from cvdemo.ui import live
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import display_copy, problem, shown, status, working
+from cvdemo.ui.viewer import display_copy, problem, shown, status, trouble, working
 from cvdemo.ui.widgets import read_settings
+
+VIDEO = "detection-video"
+NOT_KEPT = "Press the button again to start over; frames already seen are not kept."
 
 CLEAR_TABLE: list[list[Any]] = []
 
@@ -47,7 +50,7 @@ def wire_video(parts: Parts) -> None:
 
             opening = working("Opening the video", None)
             yield state, gr.HTML(visible=True), gr.Video(visible=False), opening, gr.skip()
-            for event in follow(work, every=0.3):
+            for event in follow(work, every=0.3, stop=Stop(user, VIDEO, NOT_KEPT)):
                 if isinstance(event, Done):
                     yield event.value, *_finished(event.value)
                 else:
@@ -55,18 +58,15 @@ def wire_video(parts: Parts) -> None:
                     picture = shown(display_copy(frame[0], 960)[0], frame[1]) if frame else gr.skip()
                     yield state, picture, gr.skip(), working(event.text, event.fraction), gr.skip()
         except CvDemoError as error:
-            yield state, gr.skip(), gr.skip(), problem(str(error)), gr.skip()
+            yield state, gr.skip(), gr.skip(), trouble(error), gr.skip()
 
-    running = parts.start.click(
+    parts.start.click(
         run,
         [parts.clip, parts.model, parts.clip_state, parts.stride, parts.projector, *parts.settings],
         [parts.clip_state, parts.viewer, parts.result_clip, parts.status, parts.over_time],
         show_progress="hidden", api_visibility="private", concurrency_id="detection-video", concurrency_limit=4,
     )  # fmt: skip
-    parts.stop.click(
-        lambda: status("Stopped", "Press the button again to start over; frames already seen are not kept."),
-        None, parts.status, cancels=[running], queue=False, api_visibility="private",
-    )  # fmt: skip
+    parts.stop.click(stopping(VIDEO), None, None, queue=False, show_progress="hidden", api_visibility="private")
 
 
 def video_line(result: video.VideoResult) -> str:
@@ -97,7 +97,7 @@ def wire_live(parts: Parts, user_limit: int) -> None:
             seen = look_at(Picture(np.ascontiguousarray(frame[..., :3]), "webcam"), model, session_of(request))
             rendered = view.render(seen, settings, projector=projector)
         except CvDemoError as error:
-            return state, gr.skip(), problem(str(error))
+            return state, gr.skip(), trouble(error)
         rate = live.rate(session_of(request))
         timing = f"{rate:.1f} frames a second · {rendered.timing}"
         return seen, shown(rendered.pixels, rendered.sentence, 80), status(rendered.sentence, timing, announce=False)

@@ -16,13 +16,13 @@ from cvdemo.pose import tab_shared as kept
 from cvdemo.pose import video
 from cvdemo.pose.angles import AngleSeries, suggest_thresholds
 from cvdemo.pose.angles_view import AngleControls, ClipAngles
-from cvdemo.pose.predict import draw, settings_for
+from cvdemo.pose.predict import TASK, draw, settings_for
 from cvdemo.pose.tab_shared import ANGLES, Look
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Done, Stop, follow
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import display_copy, problem, shown, status, viewer, working
-from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, VideoView, View
+from cvdemo.ui.viewer import display_copy, shown, status, trouble, viewer, working
+from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, VideoView, View, stop_key
 from cvdemo.ui.widgets import read_settings, settings_components, video_file
 
 NAMES = ("angle", "low", "high", "confidence", "calm")
@@ -70,7 +70,6 @@ def create_angles_view(shared: Shared) -> View:
         video=VideoView(
             ANGLES, _analyse, [parts.person, *parts.settings],
             [parts.viewer, parts.clip, parts.status, parts.finished, parts.person, *over_time],
-            lambda: (gr.skip(), gr.skip(), status("Stopped", "Press the button again to go on."), *(gr.skip(),) * 4),
         ),
     )  # fmt: skip
 
@@ -89,7 +88,7 @@ def _run(request: gr.Request, path: str, model: str, projector: bool, *values: A
             else:
                 yield gr.skip(), gr.skip(), working(event.text, event.fraction), gr.skip()
     except CvDemoError as error:
-        yield gr.skip(), gr.skip(), problem(str(error)), gr.skip()
+        yield gr.skip(), gr.skip(), trouble(error), gr.skip()
 
 
 def drawn(look: Look, controls: AngleControls, projector: bool) -> tuple[Any, ...]:
@@ -257,7 +256,7 @@ def _analyse(
                                   progress=progress, preview=preview, cancel=cancel)  # fmt: skip
 
         yield gr.HTML(visible=True), gr.Video(visible=False), working("Opening the video", None), *rest
-        for event in follow(work, every=0.3):
+        for event in follow(work, every=0.3, stop=Stop(user, stop_key(TASK), "Press the button again to go on.")):
             if isinstance(event, Done):
                 yield _finished(user, event.value, settings_for(model), source.name, controls)
             else:
@@ -265,7 +264,7 @@ def _analyse(
                 picture = shown(display_copy(frame[0], 960)[0], frame[1]) if frame else gr.skip()
                 yield picture, gr.skip(), working(event.text, event.fraction), *rest
     except CvDemoError as error:
-        yield gr.skip(), gr.skip(), problem(str(error)), *rest
+        yield gr.skip(), gr.skip(), trouble(error), *rest
 
 
 def _finished(

@@ -21,7 +21,7 @@ from cvdemo.pose.tab_shared import HEATMAP, Look
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
-from cvdemo.ui.viewer import problem, status, working
+from cvdemo.ui.viewer import status, trouble, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
 
@@ -100,7 +100,7 @@ def _run(
             else:
                 yield *(gr.skip(),) * 4, working(event.text, event.fraction), gr.skip()
     except CvDemoError as error:
-        yield *(gr.skip(),) * 4, problem(str(error)), gr.skip()
+        yield *(gr.skip(),) * 4, trouble(error), gr.skip()
 
 
 def person_row(value: Any, choices: list[tuple[str, int]], *, same: bool) -> int:
@@ -177,7 +177,7 @@ def _redraw(request: gr.Request, key: Any, person: Any, *values: Any) -> tuple[A
         row = person_row(person, looks.people_choices(look), same=True)
         return drawn(looks.compose(user, look, row, controls, memory_of(user)))
     except CvDemoError as error:
-        return gr.skip(), "", problem(str(error)), ""
+        return gr.skip(), "", trouble(error), ""
 
 
 def _wire_controls(parts: Parts) -> None:

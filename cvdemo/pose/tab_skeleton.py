@@ -14,13 +14,13 @@ from cvdemo.core.media import Picture
 from cvdemo.pose import skeleton_view as view
 from cvdemo.pose import tab_shared as kept
 from cvdemo.pose import video
-from cvdemo.pose.predict import DEFAULT_MODEL, PoseSettings, settings_for
+from cvdemo.pose.predict import DEFAULT_MODEL, TASK, PoseSettings, settings_for
 from cvdemo.pose.tab_shared import LIVE, SKELETON, Look
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Done, Stop, follow
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import display_copy, problem, shown, status, viewer, working
-from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, VideoView, View
+from cvdemo.ui.viewer import display_copy, shown, status, trouble, viewer, working
+from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, VideoView, View, stop_key
 from cvdemo.ui.widgets import read_settings, settings_components, video_file, widget_values
 
 FRONT = ("joint_threshold", "box_threshold", "decode", "style", "hidden_joints")
@@ -71,7 +71,6 @@ def create_skeleton_view(shared: Shared) -> View:
         controls=dict(zip(NAMES, parts.settings)),
         video=VideoView(
             SKELETON, _annotate, parts.settings, [parts.viewer, parts.clip, parts.status, parts.finished],
-            lambda: (gr.skip(), gr.skip(), status("Stopped", STOPPED), gr.skip()),
         ),
     )  # fmt: skip
 
@@ -89,7 +88,7 @@ def _run(request: gr.Request, path: str, model: str, projector: bool, *values: A
             else:
                 yield gr.skip(), gr.skip(), working(event.text, event.fraction), *(gr.skip(),) * 3
     except CvDemoError as error:
-        yield gr.skip(), gr.skip(), problem(str(error)), *(gr.skip(),) * 3
+        yield gr.skip(), gr.skip(), trouble(error), *(gr.skip(),) * 3
 
 
 def _step(user: str, picture: Picture, model: str, projector: bool, *values: Any) -> tuple[Any, ...]:
@@ -216,7 +215,7 @@ def _annotate(
                                   progress=progress, preview=preview, cancel=cancel)  # fmt: skip
 
         yield gr.HTML(visible=True), gr.Video(visible=False), working("Opening the video", None), None
-        for event in follow(work, every=0.3):
+        for event in follow(work, every=0.3, stop=Stop(user, stop_key(TASK), STOPPED)):
             if isinstance(event, Done):
                 line = video_line(event.value)
                 clip = gr.Video(str(event.value.path), visible=True)
@@ -226,7 +225,7 @@ def _annotate(
                 picture = shown(display_copy(frame[0], 960)[0], frame[1]) if frame else gr.skip()
                 yield picture, gr.skip(), working(event.text, event.fraction), gr.skip()
     except CvDemoError as error:
-        yield gr.skip(), gr.skip(), problem(str(error)), gr.skip()
+        yield gr.skip(), gr.skip(), trouble(error), gr.skip()
 
 
 def video_line(result: video.PoseVideo) -> str:

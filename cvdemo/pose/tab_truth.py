@@ -20,7 +20,7 @@ from cvdemo.pose.truth_view import TRUE, TruthControls
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import problem, shown, status, viewer, working
+from cvdemo.ui.viewer import problem, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components, upload_button
 
@@ -104,7 +104,7 @@ def _run(request: gr.Request, path: str | None, model: str, *values: Any) -> Ite
             else:
                 yield gr.skip(), working(event.text, event.fraction), gr.skip()
     except CvDemoError as error:
-        yield gr.skip(), problem(str(error)), gr.skip()
+        yield gr.skip(), trouble(error), gr.skip()
 
 
 def _redraw(request: gr.Request, path: str | None, model: str, *values: Any) -> tuple[Any, ...]:
@@ -152,7 +152,7 @@ def _load(
     try:
         memory_of(user).put(LOADED, truths.read_truth(files.claim(user, Path(uploaded))))
     except CvDemoError as error:
-        yield gr.skip(), problem(str(error)), gr.skip()
+        yield gr.skip(), trouble(error), gr.skip()
         return
     yield from _run(request, path, model, *values)
 
@@ -163,7 +163,7 @@ def _stand_in(request: gr.Request, path: str | None, model: str, *values: Any) -
         picture = picture_of(user, path)
         poses = decode(kept.look_of(user, picture, model).inference, settings_for(model))
     except CvDemoError as error:
-        yield gr.skip(), problem(str(error)), gr.skip()
+        yield gr.skip(), trouble(error), gr.skip()
         return
     if not poses.visible.any():
         words = "No joints are shown on this picture now, so nothing can stand in for the truth."

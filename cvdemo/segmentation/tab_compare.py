@@ -21,7 +21,7 @@ from cvdemo.segmentation.tab_shared import COMPARE, key_of
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
-from cvdemo.ui.viewer import problem, shown, status, viewer, working
+from cvdemo.ui.viewer import shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import model_choices, read_settings, settings_components
 
@@ -147,7 +147,7 @@ def _run(
                     yield *kept[:line], working(event.text, event.fraction), *kept[line + 1 :]
         yield (key_of(picture, first), key_of(picture, second)), *drawn(looks, values)
     except CvDemoError as error:
-        yield *kept[:line], problem(str(error)), *kept[line + 1 :]
+        yield *kept[:line], trouble(error), *kept[line + 1 :]
 
 
 def _looked(user: str, picture: Picture, model: str, progress: Any, cancel: Any) -> Look:

@@ -30,7 +30,7 @@ from cvdemo.ui.background import Done, follow
 from cvdemo.ui.layered_viewer import layered_viewer, layers, pressed_place
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import problem, status, working
+from cvdemo.ui.viewer import status, trouble, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import (
     address_script,
@@ -101,7 +101,7 @@ def create_overlay_view(shared: Shared) -> View:
                 else:
                     yield *kept[:2], working(event.text, event.fraction), *kept[3:]
         except CvDemoError as error:
-            yield *kept[:2], problem(str(error)), *kept[3:]
+            yield *kept[:2], trouble(error), *kept[3:]
 
     def step(user: str, picture: Picture, model: str, *how: Any) -> tuple[Any, ...]:
         look = shared_parts.look_at(picture, model, user)
@@ -200,7 +200,7 @@ def _wire_controls(parts: Parts) -> None:
         try:
             return drawn(user, look, how)
         except CvDemoError as error:
-            return kept[0], problem(str(error)), *kept[2:]
+            return kept[0], trouble(error), *kept[2:]
 
     moved = [widget.input for widget in parts.settings] + [parts.behind.change, parts.colours.change]
     gr.on(moved, redraw, [parts.current, *parts.how], parts.answer, trigger_mode="always_last", **QUICK)
@@ -230,7 +230,7 @@ def _wire_legend(parts: Parts) -> None:
             values[1], values[3 + NAMES.index("classes")] = colours, list(chosen)
             return list(chosen), colours, *drawn(user, look, tuple(values))
         except CvDemoError as error:
-            return *kept[:3], problem(str(error)), *kept[4:]
+            return *kept[:3], trouble(error), *kept[4:]
 
     pressed = parts.legend.click(
         _with_event(press), [parts.current, *parts.how], [classes, parts.colours, *parts.answer], **QUICK
@@ -260,7 +260,7 @@ def _wire_pixels(parts: Parts) -> None:
             settings = read_settings(OverlaySettings, NAMES, how[3:])
             return place, view.pixel_html(look, settings, place)
         except CvDemoError as error:
-            return gr.skip(), problem(str(error))
+            return gr.skip(), trouble(error)
 
     parts.viewer.click(
         _with_event(press), [parts.current, *parts.how], [parts.place, parts.pixel], trigger_mode="always_last", **QUICK

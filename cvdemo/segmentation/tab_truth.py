@@ -22,7 +22,7 @@ from cvdemo.ui.background import Done, follow
 from cvdemo.ui.layered_viewer import layer_source, layered_viewer, layers
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import problem, status, working
+from cvdemo.ui.viewer import status, trouble, working
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components, upload_button
 
@@ -151,7 +151,7 @@ def _keep(
             else:
                 yield gr.skip(), working(event.text, event.fraction)
     except CvDemoError as error:
-        yield gr.skip(), problem(str(error))
+        yield gr.skip(), trouble(error)
         raise gr.Error(str(error), print_exception=False, visible=False) from error
 
 
@@ -213,7 +213,7 @@ def _run(
             else:
                 yield kept[0], working(event.text, event.fraction), *kept[2:]
     except CvDemoError as error:
-        yield kept[0], problem(str(error)), *kept[2:]
+        yield kept[0], trouble(error), *kept[2:]
 
 
 def drawn(look: Look, result: Assessment | None, chosen: str, settings: TruthSettings) -> tuple[Any, ...]:

@@ -11,13 +11,14 @@ import numpy as np
 from cvdemo.core.errors import CvDemoError
 from cvdemo.segmentation import video
 from cvdemo.segmentation.over_time_view import areas_html
+from cvdemo.segmentation.predict import TASK
 from cvdemo.segmentation.tab_shared import OVERLAY, legend_value, options
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Done, Stop, follow
 from cvdemo.ui.layered_viewer import layers
 from cvdemo.ui.memory import memory_of
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import display_copy, problem, status, working
-from cvdemo.ui.views import QUICK, Shared, VideoView
+from cvdemo.ui.viewer import display_copy, status, trouble, working
+from cvdemo.ui.views import QUICK, Shared, VideoView, stop_key
 
 PREVIEW_SIDE = 960
 CLIP = ("segmentation", "clip")
@@ -27,7 +28,7 @@ WAITING = {
 }
 NO_LEGEND = legend_value(())
 NO_CLIP = '<p class="hint">Segment a video: the area of each class is drawn over time here.</p>'
-STOPPED = status("Stopped", "Press the button again to start over; frames already seen are not kept.")
+NOT_KEPT = "Press the button again to start over; frames already seen are not kept."
 
 
 def create_video(shared: Shared, parts: Any) -> VideoView:
@@ -62,7 +63,7 @@ def create_video(shared: Shared, parts: Any) -> VideoView:
                 working("Opening the video", None),
                 NO_CLIP,
             )
-            for event in follow(work, every=0.3):
+            for event in follow(work, every=0.3, stop=Stop(user, stop_key(TASK), NOT_KEPT)):
                 if isinstance(event, Done):
                     memory_of(user).put(CLIP, event.value)
                     yield finished(event.value)
@@ -70,7 +71,7 @@ def create_video(shared: Shared, parts: Any) -> VideoView:
                     shown = _preview(latest.get("frame"))
                     yield *kept[:2], shown, kept[3], working(event.text, event.fraction), kept[5]
         except CvDemoError as error:
-            yield *kept[:4], problem(str(error)), kept[5]
+            yield *kept[:4], trouble(error), kept[5]
 
     def change(request: gr.Request, mode: str) -> tuple[Any, ...]:
         known = memory_of(session_of(request)).get(CLIP)
@@ -81,8 +82,7 @@ def create_video(shared: Shared, parts: Any) -> VideoView:
         return None, NO_LEGEND, gr.HTML(None, visible=True), gr.Video(visible=False), WAITING[mode], gr.skip()
 
     shared.mode.change(change, shared.mode, outputs, **QUICK)
-    stopped = (*[gr.skip()] * 4, STOPPED, gr.skip())
-    return VideoView(OVERLAY, run, parts.how, outputs, lambda: stopped)
+    return VideoView(OVERLAY, run, parts.how, outputs)
 
 
 def _preview(frame: tuple[np.ndarray, str] | None) -> Any:

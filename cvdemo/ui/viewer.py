@@ -14,6 +14,7 @@ import cv2
 import gradio as gr
 import numpy as np
 
+from cvdemo.core.errors import Cancelled, CvDemoError
 from cvdemo.core.media import encode_picture
 
 DISPLAY_SIDE = 1280  # longest side sent to the browser; downloads are always full size
@@ -89,6 +90,11 @@ def status(sentence: str = "", timing: str = "", *, announce: bool = True) -> st
 def problem(message: str) -> str:
     """The line under the result when something went wrong: what happened and what to do."""
     return f'<div class="status"><div class="problem" role="alert">{html.escape(message)}</div></div>'
+
+
+def trouble(error: CvDemoError) -> str:
+    """The line for an error; that the visitor stopped the work is none."""
+    return status("Stopped", error.hint) if isinstance(error, Cancelled) else problem(str(error))
 
 
 def working(text: str, fraction: float | None) -> str:

@@ -22,6 +22,11 @@ from cvdemo.ui.widgets import widget_values
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
+def stop_key(task: str) -> str:
+    """What the Stop button of a task's video stops (see ``background.Stop``)."""
+    return f"{task}-video"
+
+
 @dataclass(frozen=True)
 class Shared:
     """The left column and the page around it.
@@ -63,14 +68,13 @@ class VideoView:
     """What a view does with a video file when the button under it is pressed.
 
     run(request, path, model, stride, *values of ``inputs``) is a generator of one value per output, which shows its
-    progress itself and catches CvDemoError; ``stopped`` gives the outputs' values after Stop.
+    progress itself and catches CvDemoError. Stop stops what it follows with ``Stop(user, stop_key(task), words)``.
     """
 
     name: str
     run: Callable[..., Iterator[tuple[Any, ...]]]
     inputs: list[Any]
     outputs: list[Any]
-    stopped: Callable[[], Any]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture
 from cvdemo.ui import live, memory
+from cvdemo.ui.background import stopping
 from cvdemo.ui.examples import Example, pictures
 from cvdemo.ui.sessions import files, session_of
-from cvdemo.ui.viewer import problem, status
-from cvdemo.ui.views import QUICK, Shared, VideoView, View, as_generator, is_wanted, settings_from
+from cvdemo.ui.viewer import problem, status, trouble
+from cvdemo.ui.views import QUICK, Shared, VideoView, View, as_generator, is_wanted, settings_from, stop_key
 from cvdemo.ui.widgets import address_script, model_choices, signal, widget_values
 from cvdemo.ui.workbench_inputs import Inputs, create_inputs, create_lesson
 
@@ -201,7 +202,7 @@ def _wire_live(plan: Plan, shared: Shared, views: list[View], line: Any, user_li
                     picture = Picture(np.ascontiguousarray(frame[..., :3]), "webcam")
                     made = each.step(user, picture, model, *values[first_in : first_in + given])
                 except CvDemoError as error:
-                    return problem(str(error)), *kept
+                    return trouble(error), *kept
                 kept[first_out : first_out + wanted] = made
                 return _rate_line(live.rate(_rate_key(plan.task, user))), *kept
             first_in, first_out = first_in + given, first_out + wanted
@@ -229,7 +230,7 @@ def _rate_key(task: str, session: str) -> str:
 
 
 def _wire_video(plan: Plan, shared: Shared, views: list[View], inputs: Inputs) -> None:
-    """The button runs the open view on the video file; Stop leaves that view as its ``stopped`` says."""
+    """The button runs the open view on the video file, until it is through or stopped."""
     if inputs.start is None:
         return
     able = [view.video for view in views if view.video is not None]
@@ -239,6 +240,7 @@ def _wire_video(plan: Plan, shared: Shared, views: list[View], inputs: Inputs) -
             return problem("This view does not follow a video. Open another one.")
         return "" if path else problem("Choose a video file first, or the example.")
 
+    inputs.stop.click(stopping(stop_key(plan.task)), None, None, **QUICK)
     inputs.start.click(hint, [shared.view, inputs.clip], inputs.line, **QUICK)
     for each in able:
         running = inputs.start.click(
@@ -246,9 +248,6 @@ def _wire_video(plan: Plan, shared: Shared, views: list[View], inputs: Inputs) -
             show_progress="hidden", api_visibility="private", concurrency_id=f"{plan.task}-video", concurrency_limit=4,
         )  # fmt: skip
         running.then(shared.refresh_pill, None, shared.pill, **QUICK)
-        inputs.stop.click(
-            each.stopped, None, each.outputs, cancels=[running], queue=False, api_visibility="private"
-        )  # fmt: skip
 
 
 def _on_video(view: VideoView) -> Callable[..., Iterator[tuple[Any, ...]]]:

@@ -1,11 +1,12 @@
 """Work in a thread, followed by a generator: progress, the result, errors, and stopping."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from cvdemo.core.errors import Cancelled
-from cvdemo.ui.background import Done, Progress, follow
+from cvdemo.ui.background import Done, Progress, Stop, follow, stopping
 
 PATIENCE = 30.0
 
@@ -103,3 +104,44 @@ def test_the_work_runs_in_another_thread_that_does_not_hold_up_the_exit():
 def test_cancel_is_not_set_while_the_work_runs():
     (event,) = follow(lambda progress, cancel: cancel.is_set(), every=0.01)
     assert event.value is False
+
+
+def press(what, user):
+    """What a press of a Stop button does for a visitor."""
+    stopping(what)(SimpleNamespace(session_hash=user))
+
+
+def test_a_stop_button_ends_the_work_of_its_own_visitor_only():
+    begun, ended = threading.Event(), []
+
+    def work(progress, cancel):
+        begun.set()
+        ended.append(cancel.wait(PATIENCE))
+
+    other = follow(lambda progress, cancel: ended or begun.wait(PATIENCE), every=0.01, stop=Stop("b", "job"))
+    running = follow(work, every=0.01, stop=Stop("a", "job", "Press again."))
+    timer = threading.Timer(0.0, lambda: begun.wait(PATIENCE) and [press("else", "a"), press("job", "a")])
+    timer.start()
+    with pytest.raises(Cancelled) as caught:
+        list(running)
+    assert caught.value.hint == "Press again."
+    timer.join()
+    assert isinstance(list(other)[-1], Done)
+
+
+def test_a_stop_button_without_work_does_nothing_later():
+    press("job", "a")
+    assert list(follow(lambda progress, cancel: 1, every=0.01, stop=Stop("a", "job"))) == [Done(1)]
+
+
+def test_work_that_tells_its_progress_all_the_time_is_stopped_as_well():
+    def work(progress, cancel):
+        while not cancel.is_set():
+            progress(0.5, "going on")
+            cancel.wait(0.001)
+
+    events = follow(work, every=0.01, stop=Stop("a", "job"))
+    assert next(events) == Progress(0.5, "going on")
+    press("job", "a")
+    with pytest.raises(Cancelled):
+        list(events)

@@ -24,7 +24,7 @@ SLIDING = View(
 )
 
 
-FILM = View("film", None, QUIET, video=VideoView("film", print, [], [], tuple))
+FILM = View("film", None, QUIET, video=VideoView("film", print, [], []))
 
 
 @pytest.mark.parametrize(
