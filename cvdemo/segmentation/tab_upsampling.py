@@ -29,7 +29,7 @@ from cvdemo.segmentation.tab_shared import UPSAMPLING
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
-from cvdemo.ui.viewer import display_copy, shown, status, viewer, working
+from cvdemo.ui.viewer import display_copy, problem, shown, status, viewer, working
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
 
