@@ -8,15 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cvdemo.core.engine import Engine
 from cvdemo.core.files import existing_file
-from cvdemo.core.video import Frame, VideoInfo, transform_video
 from cvdemo.detection.predict import DetectionSettings, Inference, decode, draw, infer
 from cvdemo.detection.raw import RawDetections
 from cvdemo.detection.view import Counts
+
+if TYPE_CHECKING:
+    from cvdemo.core.video import Frame, VideoInfo
 
 MAX_SIDE = 1280  # frames are shrunk to this before drawing: larger ones cost more to encode than to look at
 KEPT_CANDIDATES = 300  # per frame, best first: enough for every slider, a few kilobytes
@@ -89,6 +92,8 @@ def annotate(
         if preview is not None:
             preview(drawn, decoded.detections.sentence())
         return drawn
+
+    from cvdemo.core.video import transform_video  # PyAV is 19 MB that only a video needs
 
     info = transform_video(
         source, target, work, progress=progress, cancel=cancel, stride=stride, max_side=MAX_SIDE

@@ -7,18 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cvdemo.core.engine import Engine
 from cvdemo.core.files import existing_file
-from cvdemo.core.video import Frame, VideoInfo, transform_video
 from cvdemo.detection.video import track_key
 from cvdemo.pose.angles import AngleSeries
 from cvdemo.pose.heatmaps import DECODE_KINDS
 from cvdemo.pose.poses import Poses
 from cvdemo.pose.predict import OWN_DECODE, PEOPLE_FLOOR, PoseInference, PoseSettings, decode, draw, infer
 from cvdemo.pose.tracks import PoseTracks
+
+if TYPE_CHECKING:
+    from cvdemo.core.video import Frame, VideoInfo
 
 MAX_SIDE = 1280  # frames are shrunk to this before drawing: larger ones cost more to encode than to look at
 MOST_PEOPLE = 30  # of one frame
@@ -121,6 +124,8 @@ def annotate(
         if preview is not None:
             preview(drawn, poses.sentence())
         return drawn
+
+    from cvdemo.core.video import transform_video  # PyAV is 19 MB that only a video needs
 
     info = transform_video(
         source, target, work, progress=progress, cancel=cancel, stride=stride, max_side=MAX_SIDE

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cvdemo.core.engine import Engine
 from cvdemo.core.files import existing_file
-from cvdemo.core.video import Frame, VideoInfo, transform_video
 from cvdemo.detection.video import track_key
 from cvdemo.segmentation.background import on_checks
 from cvdemo.segmentation.draw import Colour
@@ -24,6 +24,9 @@ from cvdemo.segmentation.predict import SegmentationInference, SegmentationSetti
 from cvdemo.segmentation.raw import RawInstances
 from cvdemo.segmentation.resample import headroom
 from cvdemo.segmentation.result import BACKGROUND, Segmentation, percent_in_words
+
+if TYPE_CHECKING:
+    from cvdemo.core.video import Frame, VideoInfo
 
 MAX_SIDE = 1280  # frames are shrunk to this before drawing: larger ones cost more to encode than to look at
 MEMORY = 400 << 20  # bytes of logits kept of one clip; frames beyond are computed again when settings change
@@ -186,6 +189,8 @@ def annotate(
         if preview is not None:
             preview(drawn, found.sentence())
         return drawn
+
+    from cvdemo.core.video import transform_video  # PyAV is 19 MB that only a video needs
 
     info = transform_video(source, target, work, progress=progress, cancel=cancel, stride=stride, max_side=MAX_SIDE)
     return VideoResult(target, info, areas, track, runs, perf_counter() - started)
