@@ -15,7 +15,7 @@ from cvdemo.detection.compact import LONG_SIDE, best_cells, letterbox
 from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.nets.compact_detector import LevelOutput
 from cvdemo.detection.nms import suppress
-from cvdemo.segmentation.nets.compact_instances import CompactInstances, Found
+from cvdemo.segmentation.nets.compact_instances import CompactInstances, Found, fitted, grown
 from cvdemo.segmentation.raw import RawInstances, agree_instances
 
 SPEC_NAME = "compact-instances"
@@ -24,18 +24,19 @@ DETECTOR_PREFIX, DETECTOR_FILENAME = "detector.", "compact_detector.safetensors"
 SCORE_FLOOR = 0.05  # the lowest a slider offers
 SUPPRESSION_IOU = 0.6
 MOST_OBJECTS = 100
-GRID = 28  # side of the masks
+SIDE = 28  # of the masks over their final boxes
 
 CATEGORIES = tuple(category.name for category in COCO_CATEGORIES)
 
 
 def run(
-    network: Any, picture: Any, context: RunContext, *, floor: float = SCORE_FLOOR, side: int = GRID
+    network: Any, picture: Any, context: RunContext, *, floor: float = SCORE_FLOOR, side: int = SIDE
 ) -> RawInstances:
     """One picture (``Picture`` or (H, W, 3) uint8 RGB) through the network: boxes, then masks of those that stay.
 
     Objects are the detector's (cell, class) pairs with a score above ``floor``, after suppression within each class at
-    IoU 0.6, the best 100; boxes are cut at the picture's edge. Masks are ``side`` x ``side`` cells over the box.
+    IoU 0.6, the best 100; boxes are cut at the picture's edge. Each box then moves to where its mask ends, and masks
+    are ``side`` x ``side`` cells over it.
     """
     with context.stage("preprocess"):
         pixels = pixels_of(picture)
@@ -56,13 +57,16 @@ def run(
         solid = np.flatnonzero((candidates.boxes[:, 2:] - candidates.boxes[:, :2] >= 1).all(axis=1))
         kept, scores = suppress(candidates.take(solid), "hard", SUPPRESSION_IOU, max_detections=MOST_OBJECTS)
         rows = torch.from_numpy(solid[kept]).to(context.device)
-    with context.stage("masks"), context.autocast():
+    with context.stage("network"), context.autocast():
         alone = torch.zeros_like(rows)
-        logits = network.masks(found.prototypes, found.pyramid, alone, best.cell[rows], boxes[rows], side)
+        regions = grown(boxes[rows], height * scale_y, width * scale_x)
+        logits = network.masks(found.prototypes, found.pyramid, alone, best.cell[rows], regions)
+    with context.stage("decode"):
+        ends, logits = fitted(logits, regions, boxes[rows], side)
         masks = logits.sigmoid().cpu().numpy()
     to_picture = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
     return RawInstances(
-        np.minimum(candidates.boxes[solid[kept]] / to_picture, np.array([width, height] * 2, np.float32)),
+        np.minimum(ends.cpu().numpy() / to_picture, np.array([width, height] * 2, np.float32)),
         scores,
         candidates.labels[solid[kept]],
         masks,
@@ -140,6 +144,6 @@ register(
             Precision(channels_last=True, traced=True),
             Precision("bfloat16", channels_last=True),
         ),
-        extras={"trace": _trace, "kind": "instances"},
+        extras={"defaults": {"score_threshold": 0.35}, "trace": _trace, "kind": "instances"},
     )
 )

@@ -9,12 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from cvdemo.core.errors import InputError
+from cvdemo.segmentation.copy_paste import Placed, landing, paste
 from cvdemo.segmentation.instance_data import Example, Object
 from cvdemo.segmentation.training_data import jitter_colour, place, warp_labels, warp_pixels
 
 MOST_OBJECTS = 6  # in one crop: their masks are what a step costs
 VISIBLE = 0.5  # share of a box that must lie in the crop
 SMALLEST_SIDE = 12.0  # of what lies in the crop, pixels
+PASTED = 0.4  # share of the crops that get another figure pasted in
 _TRIES = 8
 
 
@@ -42,7 +44,7 @@ def moved_mask(item: Object, matrix: np.ndarray, size: int) -> np.ndarray:
 
 
 class InstanceBatchMaker:
-    """Draws random crops around objects: scaled, mirrored, recoloured.
+    """Draws random crops around objects: scaled, mirrored, recoloured, some with another figure pasted in.
 
     long_side: the longest side pictures have at test time; crops show them at 0.6 to 1.6 times that scale.
     """
@@ -55,6 +57,7 @@ class InstanceBatchMaker:
         self.rng = np.random.default_rng(seed)
         weights = np.array([example.weight for example in examples])
         self._cumulative = np.cumsum(weights / weights.sum())
+        self._exact = any(example.exact for example in examples)
 
     def _draw(self) -> Example:
         index = int(np.searchsorted(self._cumulative, self.rng.random()))
@@ -69,12 +72,12 @@ class InstanceBatchMaker:
         focus = (box[:2] + self.rng.uniform(0.3, 0.7, 2) * (box[2:] - box[:2])).astype(np.float64)
         return place(self.rng, (height, width), size, scale, focus)
 
-    def one(self, size: int) -> tuple[np.ndarray, list[tuple[np.ndarray, int, np.ndarray]]]:
+    def one(self, size: int) -> tuple[np.ndarray, list[Placed]]:
         """A crop (size, size, 3) uint8 and its objects: box (4,), category, mask (size / 2, size / 2)."""
         for _ in range(_TRIES):
             example = self._draw()
             matrix = self._matrix(example, size)
-            objects = []
+            objects: list[Placed] = []
             for index in self.rng.permutation(len(example.objects))[:MOST_OBJECTS]:
                 item = example.objects[index]
                 box = moved_box(item.box, matrix)
@@ -88,7 +91,18 @@ class InstanceBatchMaker:
                     objects.append((seen, item.category, mask))
             if objects:
                 break
-        return jitter_colour(warp_pixels(example.pixels, matrix, size), self.rng), objects
+        pixels = warp_pixels(example.pixels, matrix, size)
+        if objects and self._exact and self.rng.random() < PASTED:
+            pixels, objects = self._with_another(pixels, objects)
+        return jitter_colour(pixels, self.rng), objects
+
+    def _with_another(self, pixels: np.ndarray, objects: list[Placed]) -> tuple[np.ndarray, list[Placed]]:
+        example = self._draw()
+        while not example.exact:
+            example = self._draw()
+        item = example.objects[int(self.rng.integers(len(example.objects)))]
+        beside = objects[int(self.rng.integers(len(objects)))][0]
+        return paste(pixels, objects, example, item, landing(self.rng, item, beside, len(pixels)))
 
     def batch(self, count: int, size: int) -> InstanceBatch:
         """``count`` crops of size x size pixels with the objects in them."""

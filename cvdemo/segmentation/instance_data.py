@@ -1,6 +1,6 @@
 """Pictures with objects and their masks, for training the compact instance model: three kinds of labels, one cache.
 
-``polygons``: objects that people outlined (COCO json). ``clothing``, ``horses``: pictures that one figure fills, with its
+``polygons``: objects that people outlined (COCO json). ``clothing``, ``horses``: pictures of one figure, with its
 exact mask.
 ``pseudo``: objects that people boxed, of a class that a teacher labels pixel by pixel, where no other box of the class
 interferes: inside the box, the teacher's pixels of the class are the object.
@@ -14,7 +14,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,12 @@ class Object:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """pixels (H, W, 3) uint8 RGB and the objects whose masks are known, one or more; drawn how often."""
+    """pixels (H, W, 3) uint8 RGB; the objects whose masks are known, one or more, and whether people drew those; drawn
+    how often."""
 
     pixels: np.ndarray
     objects: tuple[Object, ...]
+    exact: bool = True
     weight: float = 1.0
 
 
@@ -179,9 +181,10 @@ def _pseudo(source: Source, image: dict[str, Any], rows: list[dict]) -> LabelFn 
         return None
 
     def label(height: int, width: int) -> list[Object]:
-        labels = cv2.resize(
-            cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (width, height), interpolation=cv2.INTER_NEAREST_EXACT
-        )
+        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if labels is None:
+            return []
+        labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         scale = np.array([width / image["width"], height / image["height"]] * 2, np.float32)
         boxes = np.array([row["bbox"] for row in boxed], np.float32)
         boxes[:, 2:] += boxes[:, :2]
@@ -254,7 +257,7 @@ def load_source(cache: Path, source: Source, side: int) -> list[Example]:
             Object(np.array(o["box"], np.float32), o["category"], o["x"], o["y"], take(*o["shape"]))
             for o in entry["objects"]
         )
-        examples.append(Example(pixels, objects))
+        examples.append(Example(pixels, objects, source.kind != "pseudo"))
     return examples
 
 
@@ -288,7 +291,5 @@ def weighted(groups: Sequence[tuple[float, Sequence[Example]]]) -> list[Example]
     """One list in which each group (share, examples) is drawn as often as its share says."""
     whole = sum(share for share, examples in groups if examples)
     return [
-        Example(example.pixels, example.objects, share / whole / len(examples))
-        for share, examples in groups
-        for example in examples
+        replace(example, weight=share / whole / len(examples)) for share, examples in groups for example in examples
     ]

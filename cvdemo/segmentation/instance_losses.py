@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cvdemo.segmentation.labels import IGNORE
-from cvdemo.segmentation.nets.compact_instances import grid_of
+from cvdemo.segmentation.nets.compact_instances import grid_of, grown
 
 CELLS = 3  # that learn each object
 ANSWERS = 0.5  # IoU with the true box from which on a cell's box counts as the object's
@@ -50,18 +50,16 @@ def answering_cells(logits: Tensor, boxes: Tensor, picture: Tensor, category: Te
 def training_regions(
     true: Tensor, chosen: Chosen, size: int, predicted_share: float = 0.5, spread: float = 0.07
 ) -> Tensor:
-    """(M, K, 4): where each cell's mask is learned: its own box half of the time, as at test time, else the true one.
-
-    The true box is enlarged a little and its sides moved at random (standard deviation ``spread`` of its sides); cut at
-    the crop's edge, at least 4 pixels wide and high.
+    """(M, K, 4): where each cell's mask is learned: around its own box half of the time, as at test time, else around
+    the true one, whose sides are moved at random (standard deviation ``spread`` of the box's). Both are grown as at
+    test time and cut at the crop's edge, and are at least 4 pixels wide and high.
     """
     count, cells = chosen.cell.shape
     sides = (true[:, 2:] - true[:, :2])[:, None].repeat(1, cells, 2)
-    grown = true[:, None] + torch.randn(count, cells, 4, device=true.device) * spread * sides
-    grown = grown + sides * 0.04 * torch.tensor([-1.0, -1.0, 1.0, 1.0], device=true.device)
+    shaken = true[:, None] + torch.randn(count, cells, 4, device=true.device) * spread * sides
     own = torch.rand(count, cells, 1, device=true.device) < predicted_share
     own = own & (pairwise_iou(true, chosen.box) >= ANSWERS)[..., None]
-    regions = torch.where(own, chosen.box, grown).clamp(0, size)
+    regions = grown(torch.where(own, chosen.box, shaken), size, size)
     centre = ((regions[..., :2] + regions[..., 2:]) / 2).clamp(2, size - 2)
     low, high = torch.minimum(regions[..., :2], centre - 2), torch.maximum(regions[..., 2:], centre + 2)
     return torch.cat([low, high], -1)

@@ -29,7 +29,7 @@ from cvdemo.detection.nets.compact_detector import CompactDetector, cell_centres
 from cvdemo.segmentation.instance_batches import InstanceBatch, InstanceBatchMaker
 from cvdemo.segmentation.instance_data import Example, Source, load_source, weighted
 from cvdemo.segmentation.instance_losses import answering_cells, mask_loss, sampled_targets, training_regions
-from cvdemo.segmentation.nets.compact_instances import TRAINED_GRID, MaskBranch
+from cvdemo.segmentation.nets.compact_instances import GRID, MaskBranch
 
 FILENAME, DETECTOR = "compact_instances.safetensors", "compact_detector.safetensors"
 SHARES = {"polygons": 0.5, "pseudo": 0.3, "clothing": 0.15, "horses": 0.05}  # of the pictures drawn
@@ -83,7 +83,7 @@ class Loss:
             boxes = decode_boxes(bins, *cell_centres(size, size, self.device))
             chosen = answering_cells(logits, boxes, picture, category, true)
             regions = training_regions(true, chosen, size)
-            target, known = sampled_targets(masks, regions, TRAINED_GRID, size)
+            target, known = sampled_targets(masks, regions, GRID, size)
         cells = chosen.cell.shape[1]
         with torch.autocast(self.device.type, torch.bfloat16):
             prototypes = network.prototypes(c2, levels[0])

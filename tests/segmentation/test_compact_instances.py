@@ -9,7 +9,7 @@ from cvdemo.core.registry import Precision, RunContext
 from cvdemo.detection.nets.compact_detector import DISTANCE_BINS, STRIDES, LevelOutput
 from cvdemo.segmentation import compact_instances, models  # noqa: F401  (registers the models)
 from cvdemo.segmentation.instances import decode_instances
-from cvdemo.segmentation.nets.compact_instances import PROTOTYPES, CompactInstances, Found
+from cvdemo.segmentation.nets.compact_instances import GRID, PROTOTYPES, CompactInstances, Found
 
 CPU = torch.device("cpu")
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 class Answers:
     """A network whose cells answer as told: {(level, row, column): (category, logit, distances in strides)}.
 
-    Its masks are 1 in the left half of each box.
+    Its masks are 1 in the left half of each region.
     """
 
     def __init__(self, cells):
@@ -37,10 +37,10 @@ class Answers:
             levels.append(LevelOutput(logits, bins.flatten(1, 2)))
         return Found(levels, torch.zeros(1, PROTOTYPES, 1, 1), ())
 
-    def masks(self, prototypes, pyramid, picture, cell, boxes, side):
-        self.asked = cell.tolist()
-        logits = torch.full((len(cell), side, side), -20.0)
-        logits[:, :, : side // 2] = 20.0
+    def masks(self, prototypes, pyramid, picture, cell, regions):
+        self.asked, self.regions = cell.tolist(), regions.numpy()
+        logits = torch.full((len(cell), GRID, GRID), -20.0)
+        logits[:, :, : GRID // 2] = 20.0
         return logits
 
 
@@ -49,17 +49,19 @@ def test_boxes_come_back_in_the_pictures_pixels_with_the_mask_of_their_cell():
     pixels = np.zeros((720, 960, 3), np.uint8)  # shown to the network at half the size
     raw = compact_instances.run(network, pixels, RunContext(CPU))
     assert network.size == (384, 480)
-    np.testing.assert_allclose(raw.boxes[0], [2 * (168 - 32), 2 * (88 - 16), 2 * (168 + 48), 2 * (88 + 64)], rtol=1e-5)
-    np.testing.assert_allclose(raw.boxes[1], [40, 24, 72, 56], rtol=1e-5)
+    np.testing.assert_allclose(network.regions[0], [136 - 8, 72 - 8, 216 + 8, 152 + 8], rtol=1e-5)
+    half = 16.5 / 32  # of the region, with half a cell for the mask's edge
+    np.testing.assert_allclose(raw.boxes[0], [256, 128, 256 + 192 * half, 320], rtol=1e-5)
+    np.testing.assert_allclose(raw.boxes[1], [36.8, 20.8, 36.8 + 38.4 * half, 59.2], rtol=1e-5)
     assert raw.labels.tolist() == [16, 0]
     assert raw.categories[16] == "dog"
     assert raw.scores.tolist() == pytest.approx([1 / (1 + np.exp(-3)), 1 / (1 + np.exp(-1))])
     assert network.asked == [48 * 60 + 5 * 30 + 10, 2 * 60 + 3]
-    assert raw.masks.shape == (2, compact_instances.GRID, compact_instances.GRID)
+    assert raw.masks.shape == (2, compact_instances.SIDE, compact_instances.SIDE)
     found = decode_instances(raw, score_threshold=0.1)
     rows, columns = np.nonzero(found.mask(0))
-    assert (rows.min(), rows.max()) == pytest.approx((144, 304), abs=4)
-    assert (columns.min(), columns.max()) == pytest.approx((272, 352), abs=4)
+    assert (rows.min(), rows.max()) == pytest.approx((128, 320), abs=3)
+    assert (columns.min(), columns.max()) == pytest.approx((256, 352), abs=3)
 
 
 def test_suppression_is_per_class_and_boxes_end_at_the_pictures_edge():
@@ -68,13 +70,13 @@ def test_suppression_is_per_class_and_boxes_end_at_the_pictures_edge():
                        (0, 0, 0): (2, 1.0, (7, 7, 2, 2)), (0, 20, 20): (3, -3.2, near)})  # fmt: skip
     raw = compact_instances.run(network, np.zeros((480, 480, 3), np.uint8), RunContext(CPU))
     assert raw.labels.tolist() == [0, 1, 2], "the second person is suppressed, 0.04 is below the floor"
-    np.testing.assert_allclose(raw.boxes[2], [0, 0, 20, 20], atol=1e-3)
+    np.testing.assert_allclose(network.regions[2], [0, 0, 22, 22], atol=1e-3)
 
 
 def test_a_picture_without_objects_gives_none():
     raw = compact_instances.run(Answers({}), np.zeros((33, 77, 3), np.uint8), RunContext(CPU))
     assert len(raw) == 0
-    assert raw.masks.shape == (0, compact_instances.GRID, compact_instances.GRID)
+    assert raw.masks.shape == (0, compact_instances.SIDE, compact_instances.SIDE)
     assert len(decode_instances(raw, score_threshold=0.1)) == 0
 
 
@@ -126,17 +128,22 @@ def multiply_adds(network) -> float:
     return total / 1e9
 
 
-def test_the_traced_form_gives_the_same_objects():
+def test_the_traced_form_gives_the_same_maps_and_masks():
     torch.manual_seed(0)
     spec = registry.get(compact_instances.SPEC_NAME)
     network = spec.prepare(spec.build().eval())
     traced = spec.extras["trace"](network, Precision(channels_last=True, traced=True))
-    pixels = np.random.default_rng(0).integers(0, 256, (90, 200, 3), np.uint8)
+    blob = torch.rand(1, 3, 96, 160)
+    cell, boxes = torch.tensor([3, 250, 310]), torch.tensor([[0.0, 0.0, 50.0, 40.0]]).repeat(3, 1)
     with torch.inference_mode():
-        expected = spec.run(network, pixels, RunContext(CPU), floor=0.001)
-        found = spec.run(traced, pixels, RunContext(CPU), floor=0.001)
-    assert len(expected) > 0
-    assert spec.agrees(expected, found)
+        pair = [form(blob) for form in (network, traced)]
+        masks = [f.masks(p.prototypes, p.pyramid, cell * 0, cell, boxes) for f, p in zip((network, traced), pair)]
+        raw = spec.run(traced, np.zeros((90, 200, 3), np.uint8), RunContext(CPU), floor=0.001)
+    for own, other in zip((*pair[0].levels, pair[0].pyramid), (*pair[1].levels, pair[1].pyramid)):
+        for value, again in zip(own, other):
+            torch.testing.assert_close(again, value, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(masks[1], masks[0], atol=1e-4, rtol=1e-4)
+    assert len(raw) > 0
 
 
 def test_the_shipped_weights_fit_and_outline_people(crowd):

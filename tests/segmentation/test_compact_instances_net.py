@@ -92,6 +92,45 @@ def test_masks_are_assembled_cell_by_cell():
                 assert found[m, r, c] == pytest.approx(value, abs=1e-3)
 
 
+def test_regions_are_boxes_grown_by_a_tenth_on_each_side_within_the_picture():
+    boxes = torch.tensor([[20.0, 30.0, 40.0, 80.0], [0.0, 5.0, 100.0, 60.0]])
+    expected = torch.tensor([[18.0, 25.0, 42.0, 64.0], [0.0, 0.0, 110.0, 64.0]])
+    torch.testing.assert_close(nets.grown(boxes, 64, 110), expected)
+
+
+def test_masks_are_cut_to_where_they_end():
+    """A disc anywhere in its region: the new box hugs it, and the mask over the new box shows the same disc."""
+    rng = np.random.default_rng(0)
+    regions, masks, hugs = [], [], []
+    for _ in range(20):
+        low, sides = rng.uniform(0, 50, 2), rng.uniform(20, 60, 2)
+        centre, radius = low + sides * rng.uniform(0.3, 0.7, 2), sides.min() * rng.uniform(0.1, 0.3)
+        middle = low + (np.stack(np.meshgrid(np.arange(32), np.arange(32)), -1) + 0.5) / 32 * sides
+        masks.append(radius - np.linalg.norm(middle - centre, axis=-1))
+        regions.append([*low, *(low + sides)])
+        hugs.append([*(centre - radius), *(centre + radius)])
+    regions = torch.tensor(regions, dtype=torch.float32)
+    boxes, again = nets.fitted(torch.tensor(np.array(masks), dtype=torch.float32), regions, regions, 28)
+    cell = (regions[:, 2:] - regions[:, :2]) / 32
+    assert ((boxes - torch.tensor(hugs)).abs() <= 1.1 * torch.cat([cell, cell], 1)).all()
+    for box, mask, (x1, y1, x2, y2) in zip(boxes.numpy(), again.numpy(), hugs):
+        middle = box[:2] + (np.stack(np.meshgrid(np.arange(28), np.arange(28)), -1) + 0.5) / 28 * (box[2:] - box[:2])
+        expected = (x2 - x1) / 2 - np.linalg.norm(middle - [(x1 + x2) / 2, (y1 + y2) / 2], axis=-1)
+        np.testing.assert_allclose(mask, expected, atol=0.35 * (x2 - x1) / 2)
+        assert ((mask >= 0) == (expected >= 0)).mean() > 0.94
+
+
+def test_a_mask_that_is_nowhere_keeps_the_box():
+    box = torch.tensor([[2.0, 3.0, 8.0, 9.0]])
+    found, again = nets.fitted(torch.full((1, 32, 32), -1.0), torch.tensor([[0.0, 0.0, 10.0, 10.0]]), box, 7)
+    assert found.tolist() == box.tolist()
+    assert again.shape == (1, 7, 7)
+    assert (again == -1).all()
+    found, _ = nets.fitted(torch.ones(1, 32, 32), torch.tensor([[0.0, 0.0, 10.0, 10.0]]), box, 7)
+    assert found.tolist() == [[0.0, 0.0, 10.0, 10.0]]
+    assert nets.fitted(torch.ones(0, 32, 32), box[:0], box[:0], 7)[1].shape == (0, 7, 7)
+
+
 def test_the_whole_network_has_the_shapes_it_states():
     torch.manual_seed(0)
     network = CompactInstances().eval()
@@ -104,7 +143,7 @@ def test_the_whole_network_has_the_shapes_it_states():
         masks = network.masks(found.prototypes, found.pyramid, picture, cell, boxes, 56)
         empty = network.masks(found.prototypes, found.pyramid, picture[:0], cell[:0], boxes[:0])
     assert masks.shape == (2, 56, 56)
-    assert empty.shape == (0, nets.TRAINED_GRID, nets.TRAINED_GRID)
+    assert empty.shape == (0, nets.GRID, nets.GRID)
     assert torch.isfinite(masks).all()
 
 

@@ -7,6 +7,7 @@ from torchvision.ops import box_iou, roi_align
 
 from cvdemo.segmentation import instance_losses as losses
 from cvdemo.segmentation.instance_losses import Chosen
+from cvdemo.segmentation.nets.compact_instances import grown
 
 
 def boxes_around(rng, count, size=100.0, least=10.0):
@@ -40,13 +41,12 @@ def test_regions_are_the_cells_own_boxes_or_the_true_ones_shaken():
     box = torch.stack([near, near, far]).repeat(400, 1, 1)
     chosen = Chosen(torch.zeros(400, 3, dtype=torch.int64), torch.ones(400, 3, dtype=torch.bool), box)
     regions = losses.training_regions(true, chosen, 100)
-    own = (regions == box).all(-1).float().mean(0)
+    own = (regions == grown(box, 100, 100)).all(-1).float().mean(0)
     assert own[0] == pytest.approx(0.5, abs=0.1)
     assert own[2] == 0, "a box that misses the object is not learned on"
     shaken = regions[:, 2]
-    expected = torch.tensor([20 - 1.6, 20 - 2.4, 60 + 1.6, 80 + 2.4])
-    torch.testing.assert_close(shaken.mean(0), expected, atol=0.8, rtol=0)
-    assert shaken[:, 1].std() == pytest.approx(0.07 * 60, rel=0.2)
+    torch.testing.assert_close(shaken.mean(0), torch.tensor([16.0, 14, 64, 86]), atol=0.8, rtol=0)
+    assert shaken[:, 0].std() == pytest.approx(0.07 * 40 * (1.1**2 + 0.1**2) ** 0.5, rel=0.2)
     assert (regions >= 0).all()
     assert (regions <= 100).all()
 

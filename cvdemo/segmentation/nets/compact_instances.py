@@ -9,7 +9,8 @@ things differ:
   cannot tell two neighbours of one colour apart.
 - The cell also predicts a rough outline of its own, 14 x 14 logits stretched over the box, which the prototypes refine.
 - Prototypes are read on a grid stretched over the box, so an object costs the same whatever its size. The mask comes as
-  such a grid, as Mask R-CNN's does.
+  such a grid, as Mask R-CNN's does. The grid covers the box grown by a tenth on each side, so that what a hasty box
+  cuts off can still be drawn; the final box is where the mask ends.
 
 The detector is the shipped one and stays as it is. The layers that turn features into coefficients run only at the
 cells that answer for something, not on the whole pyramid.
@@ -31,7 +32,8 @@ PROTOTYPES = 24
 HIDDEN = 16  # width of the layer each object brings itself
 OUTLINE = 14  # side of the rough outline
 GEOMETRY = 4
-TRAINED_GRID = 28
+GROWN = 1.2  # how much larger than the box the region of its mask is
+GRID = 32  # side of the mask over that region
 _INPUTS = PROTOTYPES + 2  # and the place in the box, x and y from -1 to 1
 COEFFICIENTS = HIDDEN * _INPUTS + HIDDEN + HIDDEN + 1
 
@@ -102,12 +104,12 @@ class MaskBranch(nn.Module):
             self.coefficients.bias[-HIDDEN - 1 : -1].normal_(std=(1 / HIDDEN) ** 0.5)
 
     def describe(
-        self, pyramid: tuple[Tensor, Tensor, Tensor], picture: Tensor, cell: Tensor, boxes: Tensor
+        self, pyramid: tuple[Tensor, Tensor, Tensor], picture: Tensor, cell: Tensor, regions: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Coefficients (M, P) and outlines (M, 14, 14) of M objects.
 
         picture (M,): which of the batch.   cell (M,): index over all levels, finest first, of the cell that answers.
-        boxes (M, 4): xyxy in pixels of the input.
+        regions (M, 4): xyxy in pixels of the input, see ``grown``.
         """
         height, width = (STRIDES[0] * side for side in pyramid[0].shape[2:])
         centres, strides = cell_centres(height, width, cell.device)
@@ -120,7 +122,7 @@ class MaskBranch(nn.Module):
             order.append(own)
             start += rows * columns
         back = torch.cat(order).argsort()
-        seen = torch.cat([torch.cat(parts)[back], geometry(boxes, centres[cell], strides[cell])], 1)
+        seen = torch.cat([torch.cat(parts)[back], geometry(regions, centres[cell], strides[cell])], 1)
         seen = torch.relu(self.body(seen))
         return self.coefficients(seen), self.outline(seen).reshape(-1, OUTLINE, OUTLINE)
 
@@ -130,16 +132,16 @@ class MaskBranch(nn.Module):
         pyramid: tuple[Tensor, Tensor, Tensor],
         picture: Tensor,
         cell: Tensor,
-        boxes: Tensor,
-        side: int = TRAINED_GRID,
+        regions: Tensor,
+        side: int = GRID,
     ) -> Tensor:
-        """Mask logits (M, side, side) of M objects on grids stretched over their boxes; arguments as in ``describe``.
+        """Mask logits (M, side, side) of M objects on grids stretched over their regions; arguments as in ``describe``.
 
         prototypes (B, K, H/4, W/4) and pyramid: of the same forward pass.
         """
-        coefficients, outlines = self.describe(pyramid, picture, cell, boxes)
+        coefficients, outlines = self.describe(pyramid, picture, cell, regions)
         height, width = (STRIDES[0] * length for length in pyramid[0].shape[2:])
-        read = read_maps(prototypes.float(), picture, grid_of(boxes.float(), side), (height, width))
+        read = read_maps(prototypes.float(), picture, grid_of(regions.float(), side), (height, width))
         with torch.autocast(read.device.type, enabled=False):  # places in a box need more than bfloat16's eight bits
             return assemble(read, coefficients.float(), outlines.float())
 
@@ -149,6 +151,13 @@ def geometry(boxes: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1.0)
     place = (centres - boxes[:, :2]) / sides * 2 - 1
     return torch.cat([place, torch.log2(sides / strides[:, None]) - 2], 1)
+
+
+def grown(boxes: Tensor, height: float, width: float) -> Tensor:
+    """The regions (..., 4) in which the masks of boxes (..., 4) are drawn, cut at the edge of the picture."""
+    margin = (boxes[..., 2:] - boxes[..., :2]) * ((GROWN - 1) / 2)
+    low, high = boxes[..., :2] - margin, boxes[..., 2:] + margin
+    return torch.cat([low.clamp(min=0), torch.minimum(high, high.new_tensor([width, height]))], -1)
 
 
 def grid_of(boxes: Tensor, side: int) -> Tensor:
@@ -193,6 +202,31 @@ def assemble(read: Tensor, coefficients: Tensor, outlines: Tensor) -> Tensor:
     logits = torch.baddbmm(last[:, :, None], second[:, None, :], hidden).reshape(count, side, side)
     rough = nn.functional.interpolate(outlines[:, None], size=(side, side), mode="bilinear", align_corners=False)
     return logits + rough[:, 0]
+
+
+def fitted(logits: Tensor, regions: Tensor, boxes: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Cut masks to where they end: boxes (M, 4), and logits (M, side, side) over those.
+
+    logits (M, s, s) over regions (M, 4); boxes (M, 4): taken instead where no cell of a mask reaches a half. The new
+    boxes leave half a cell around the mask, in which its edge can fade out.
+    """
+    cells = logits.shape[1]
+    inside = logits >= 0
+    bounds = []
+    for axis in (1, 2):
+        along = inside.any(axis).float()  # over columns, then over rows
+        first = along.argmax(1)
+        last = cells - along.flip(1).argmax(1)
+        bounds.append(torch.stack([first - 0.5, last + 0.5], 1).clamp(0, cells) / cells)
+    low, sides = regions[:, :2], regions[:, 2:] - regions[:, :2]
+    ends = torch.stack(bounds, 2)  # (M, 2, 2): first and last, xy
+    exact = (low[:, None] + ends * sides[:, None]).flatten(1)
+    found = torch.where(inside.flatten(1).any(1)[:, None], exact, boxes)
+    points = (grid_of(found, side) - low[:, None, None]) / sides.clamp(min=1e-6)[:, None, None] * 2 - 1
+    again = nn.functional.grid_sample(
+        logits[:, None], points, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return found, again[:, 0]
 
 
 class CompactInstances(MaskBranch):
