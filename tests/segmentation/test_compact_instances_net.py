@@ -78,7 +78,7 @@ def test_masks_are_assembled_cell_by_cell():
     count, side = 3, 5
     read = torch.randn(count, nets.PROTOTYPES, side, side)
     coefficients, outlines = torch.randn(count, nets.COEFFICIENTS), torch.randn(count, side, side)
-    found = nets.assemble(read, coefficients, outlines).numpy()
+    found, hidden = (part.numpy() for part in nets.assemble(read, coefficients, outlines))
     inputs = nets.PROTOTYPES + 2
     for m in range(count):
         own = coefficients[m].numpy().astype(np.float64)
@@ -88,6 +88,7 @@ def test_masks_are_assembled_cell_by_cell():
             for c in range(side):
                 place = [(2 * c + 1) / side - 1, (2 * r + 1) / side - 1]
                 seen = np.concatenate([read[m, :, r, c].numpy(), place])
+                np.testing.assert_allclose(hidden[m, :, r, c], np.maximum(first @ seen + bias, 0), atol=1e-4)
                 value = second @ np.maximum(first @ seen + bias, 0) + last[0] + float(outlines[m, r, c])
                 assert found[m, r, c] == pytest.approx(value, abs=1e-3)
 
@@ -104,7 +105,7 @@ def test_masks_are_cut_to_where_they_end():
     regions, masks, hugs = [], [], []
     for _ in range(20):
         low, sides = rng.uniform(0, 50, 2), rng.uniform(20, 60, 2)
-        centre, radius = low + sides * rng.uniform(0.3, 0.7, 2), sides.min() * rng.uniform(0.1, 0.3)
+        centre, radius = low + sides * rng.uniform(0.3, 0.7, 2), sides.min() * rng.uniform(0.2, 0.35)
         middle = low + (np.stack(np.meshgrid(np.arange(32), np.arange(32)), -1) + 0.5) / 32 * sides
         masks.append(radius - np.linalg.norm(middle - centre, axis=-1))
         regions.append([*low, *(low + sides)])
@@ -112,11 +113,12 @@ def test_masks_are_cut_to_where_they_end():
     regions = torch.tensor(regions, dtype=torch.float32)
     boxes, again = nets.fitted(torch.tensor(np.array(masks), dtype=torch.float32), regions, regions, 28)
     cell = (regions[:, 2:] - regions[:, :2]) / 32
-    assert ((boxes - torch.tensor(hugs)).abs() <= 1.1 * torch.cat([cell, cell], 1)).all()
-    for box, mask, (x1, y1, x2, y2) in zip(boxes.numpy(), again.numpy(), hugs):
+    assert ((boxes - torch.tensor(hugs)).abs() <= 1.6 * torch.cat([cell, cell], 1)).all()
+    for box, mask, (x1, y1, x2, y2), step in zip(boxes.numpy(), again.numpy(), hugs, cell.max(1).values.tolist()):
         middle = box[:2] + (np.stack(np.meshgrid(np.arange(28), np.arange(28)), -1) + 0.5) / 28 * (box[2:] - box[:2])
         expected = (x2 - x1) / 2 - np.linalg.norm(middle - [(x1 + x2) / 2, (y1 + y2) / 2], axis=-1)
-        np.testing.assert_allclose(mask, expected, atol=0.35 * (x2 - x1) / 2)
+        near = np.abs(expected) < 3 * step  # further in, the cone's tip is blunt
+        np.testing.assert_allclose(mask[near], expected[near], atol=step)
         assert ((mask >= 0) == (expected >= 0)).mean() > 0.94
 
 
@@ -129,6 +131,17 @@ def test_a_mask_that_is_nowhere_keeps_the_box():
     found, _ = nets.fitted(torch.ones(1, 32, 32), torch.tensor([[0.0, 0.0, 10.0, 10.0]]), box, 7)
     assert found.tolist() == [[0.0, 0.0, 10.0, 10.0]]
     assert nets.fitted(torch.ones(0, 32, 32), box[:0], box[:0], 7)[1].shape == (0, 7, 7)
+
+
+def test_the_finish_adds_nothing_at_first_and_sees_three_cells_around():
+    torch.manual_seed(0)
+    finish, x = nets.Finish(), torch.randn(2, nets.HIDDEN + 1, 15, 15)
+    assert (finish(x) == 0).all()
+    torch.nn.init.ones_(finish.logit.weight)
+    other = x.clone()
+    other[:, :, 7, 7] += 1
+    rows, columns = np.nonzero((finish(x) != finish(other)).any(0).numpy())
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 10, 4, 10)
 
 
 def test_the_whole_network_has_the_shapes_it_states():

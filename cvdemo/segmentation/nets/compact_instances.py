@@ -8,6 +8,7 @@ things differ:
   they are (after CondInst, Tian et al. 2020, arXiv:2003.05664): a weighted sum of maps that know nothing of the box
   cannot tell two neighbours of one colour apart.
 - The cell also predicts a rough outline of its own, 14 x 14 logits stretched over the box, which the prototypes refine.
+  Two small convolutions shared by all objects then look at neighbouring places of the mask, which fills its holes.
 - Prototypes are read on a grid stretched over the box, so an object costs the same whatever its size. The mask comes as
   such a grid, as Mask R-CNN's does. The grid covers the box grown by a tenth on each side, so that what a hasty box
   cuts off can still be drawn; the final box is where the mask ends.
@@ -83,6 +84,21 @@ def neighbourhoods(level: Tensor, picture: Tensor, row: Tensor, column: Tensor) 
     return around.permute(0, 3, 1, 2)
 
 
+class Finish(nn.Module):
+    """Two convolutions over each object's grid, the same for all: (M, HIDDEN + 1, s, s) -> what to add, (M, s, s)."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.near = nn.Conv2d(HIDDEN + 1, width, 3, padding=1)
+        self.far = nn.Conv2d(width, width, 3, padding=2, dilation=2)
+        self.logit = nn.Conv2d(width, 1, 1)
+        nn.init.zeros_(self.logit.weight)
+        nn.init.zeros_(self.logit.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logit(torch.relu(self.far(torch.relu(self.near(x)))))[:, 0]
+
+
 class MaskBranch(nn.Module):
     """All that is added to the detector, and all that is trained."""
 
@@ -95,6 +111,7 @@ class MaskBranch(nn.Module):
         self.body = nn.Linear(width + GEOMETRY, width)
         self.outline = nn.Linear(width, OUTLINE * OUTLINE)
         self.coefficients = nn.Linear(width, COEFFICIENTS)
+        self.finish = Finish()
         # At first every object has the same two layers and no outline: what a cell adds is learned from there.
         for head in (self.outline, self.coefficients):
             nn.init.normal_(head.weight, std=0.01)
@@ -143,7 +160,8 @@ class MaskBranch(nn.Module):
         height, width = (STRIDES[0] * length for length in pyramid[0].shape[2:])
         read = read_maps(prototypes.float(), picture, grid_of(regions.float(), side), (height, width))
         with torch.autocast(read.device.type, enabled=False):  # places in a box need more than bfloat16's eight bits
-            return assemble(read, coefficients.float(), outlines.float())
+            logits, hidden = assemble(read, coefficients.float(), outlines.float())
+        return logits + self.finish(torch.cat([hidden, logits[:, None]], 1)).float()
 
 
 def geometry(boxes: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
@@ -188,8 +206,10 @@ def read_maps(maps: Tensor, picture: Tensor, points: Tensor, size: tuple[int, in
     return torch.cat(parts)[torch.cat(order).argsort()]
 
 
-def assemble(read: Tensor, coefficients: Tensor, outlines: Tensor) -> Tensor:
+def assemble(read: Tensor, coefficients: Tensor, outlines: Tensor) -> tuple[Tensor, Tensor]:
     """Mask logits (M, s, s) from prototypes read on each object's grid (M, K, s, s) and what its cell said of it.
+
+    Returns them with the values of the hidden layer (M, HIDDEN, s, s).
 
     logit = w2 . relu(W1 [prototypes, x, y] + b1) + b2 + the outline, stretched bilinearly to the grid; x and y run
     from -1 to 1 over the box, and ``coefficients`` (M, P) hold W1, b1, w2, b2 in this order.
@@ -201,7 +221,7 @@ def assemble(read: Tensor, coefficients: Tensor, outlines: Tensor) -> Tensor:
     hidden = torch.relu(torch.baddbmm(bias[:, :, None], first.reshape(count, HIDDEN, _INPUTS), inputs))
     logits = torch.baddbmm(last[:, :, None], second[:, None, :], hidden).reshape(count, side, side)
     rough = nn.functional.interpolate(outlines[:, None], size=(side, side), mode="bilinear", align_corners=False)
-    return logits + rough[:, 0]
+    return logits + rough[:, 0], hidden.reshape(count, HIDDEN, side, side)
 
 
 def fitted(logits: Tensor, regions: Tensor, boxes: Tensor, side: int) -> tuple[Tensor, Tensor]:
