@@ -22,7 +22,7 @@ SPEC_NAME = "compact-instances"
 FILENAME = "compact_instances.safetensors"
 DETECTOR_PREFIX, DETECTOR_FILENAME = "detector.", "compact_detector.safetensors"
 SCORE_FLOOR = 0.05  # the lowest a slider offers
-SUPPRESSION_IOU = 0.6
+SUPPRESSION_IOU = 0.5
 MOST_OBJECTS = 100
 SIDE = 28  # of the masks over their final boxes
 
@@ -35,7 +35,7 @@ def run(
     """One picture (``Picture`` or (H, W, 3) uint8 RGB) through the network: boxes, then masks of those that stay.
 
     Objects are the detector's (cell, class) pairs with a score above ``floor``, after suppression within each class at
-    IoU 0.6, the best 100; boxes are cut at the picture's edge. Each box then moves to where its mask ends, and masks
+    IoU 0.5, the best 100; boxes are cut at the picture's edge. Each box then moves to where its mask ends, and masks
     are ``side`` x ``side`` cells over it.
     """
     with context.stage("preprocess"):
