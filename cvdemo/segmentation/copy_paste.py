@@ -58,7 +58,8 @@ def paste(
         small = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
         ratio = np.array([cut.shape[1] / small[0], cut.shape[0] / small[1]])
         grow = np.array([[ratio[0], 0, ratio[0] / 2 - 0.5], [0, ratio[1], ratio[1] / 2 - 0.5], [0, 0, 1]])
-        source, cut = (cv2.resize(part, small, interpolation=cv2.INTER_AREA) for part in (source, cut))
+        source = cv2.resize(source, small, interpolation=cv2.INTER_AREA)
+        cut = cv2.resize(cut, small, interpolation=cv2.INTER_AREA).astype(np.float32)
         shift = shift @ grow
     figure = cv2.warpAffine(source, matrix @ shift, (size, size), borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.GaussianBlur(cv2.warpAffine(cut, matrix @ shift, (size, size)), (0, 0), EDGE)
