@@ -120,3 +120,20 @@ def test_the_bench_dispatcher(capsys):
     assert "engine" in capsys.readouterr().out
     assert bench_main(["nothing"]) == 2
     assert "engine" in capsys.readouterr().err
+
+
+def test_a_model_of_two_files_names_both(capsys, tmp_path):
+    registry.register(spec_of("pair", weights=WeightsFile("own.bin"), borrowed={"body.": WeightsFile("small.pth")}))
+    assert call("models") == 0
+    printed = capsys.readouterr().out
+    assert "no, own.bin is missing" in printed
+    assert "Get own.bin from the project" in printed
+    assert call("download", "pair") == 1
+    assert "own.bin is not on this machine" in capsys.readouterr().err
+    (tmp_path / "own.bin").write_bytes(b"123")
+    assert call("models") == 0
+    assert "yes, with own.bin and small.pth" in capsys.readouterr().out
+    assert call("download", "pair") == 0
+    assert capsys.readouterr().out.splitlines() == [f"pair: {tmp_path / name}" for name in ("own.bin", "small.pth")]
+    assert call("models", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[-1]["files"] == ["own.bin", "small.pth"]

@@ -91,6 +91,7 @@ def _row(spec: ModelSpec) -> dict[str, Any]:
         "task": spec.task,
         "tier": spec.tier,
         "parameters": spec.parameters,
+        "files": [file.filename for file in spec.files.values()],
         "megabytes": round(state.megabytes, 2),
         "available": state.ok,
         "local": state.local,
@@ -101,6 +102,8 @@ def _row(spec: ModelSpec) -> dict[str, Any]:
 
 def _state(row: dict[str, Any]) -> str:
     answer = "yes" if row["available"] else "no"
+    if len(row["files"]) > 1 and not row["reason"]:
+        return f"{answer}, with {' and '.join(row['files'])}"
     return f"{answer}, {row['reason']}" if row["reason"] else answer
 
 
@@ -115,18 +118,19 @@ def _print_table(table: Sequence[tuple[str, ...]], right: set[int]) -> None:
 
 
 def _download(spec: ModelSpec) -> bool:
-    if spec.weights is None:
+    if not spec.files:
         print(f"{spec.name}: has no weights file", file=sys.stderr)
         return spec.random_weights
-    line = _ProgressLine(spec.name, sys.stderr)
-    try:
-        path = weights.ensure(spec.weights, progress=line.show)
-    except CvDemoError as error:
+    for file in spec.files.values():
+        line = _ProgressLine(spec.name, sys.stderr)
+        try:
+            path = weights.ensure(file, progress=line.show)
+        except CvDemoError as error:
+            line.end()
+            print(f"{spec.name}: {error}", file=sys.stderr)
+            return False
         line.end()
-        print(f"{spec.name}: {error}", file=sys.stderr)
-        return False
-    line.end()
-    print(f"{spec.name}: {path}")
+        print(f"{spec.name}: {path}")
     return True
 
 

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -199,11 +198,12 @@ class Engine:
                 self._this_thread.running = ""
 
     def _fetch(self, spec: ModelSpec, cancel: threading.Event | None, progress: ProgressFn | None) -> None:
-        """Have the weights file on this machine; before the turn, so that a long download holds up nobody."""
-        if spec.weights is None or self._pool.holds(spec):
+        """Have the weights files on this machine; before the turn, so that a long download holds up nobody."""
+        if self._pool.holds(spec):
             return
         try:
-            self._fetches.ensure(spec.weights, cancel, progress)
+            for file in spec.files.values():
+                self._fetches.ensure(file, cancel, progress)
         except Cancelled:
             raise
         except Exception:
@@ -238,11 +238,11 @@ class Engine:
         """Build, load weights, prepare, choose the precision, warm up."""
         context = RunContext(self.device, cancel=cancel, progress=progress)
         context.report(0.0, f"Loading {spec.title}")
-        path: Path | None = None
         module = spec.build()
-        if spec.weights is not None:
-            path = weights.ensure(spec.weights, cancel=cancel)
-            weights.apply_state(module, weights.load_state(path), path.name)
+        paths = {prefix: weights.ensure(file, cancel=cancel) for prefix, file in spec.files.items()}
+        if paths:
+            names = " with ".join(path.name for path in paths.values())
+            weights.apply_state(module, weights.joined_state(paths), names)
         module = module.eval()
         if spec.prepare is not None:
             module = spec.prepare(module).eval()
@@ -251,7 +251,7 @@ class Engine:
         chosen = precision_module.Choice(spec.precisions[0])
         if self.tune:
             context.report(0.5, f"Measuring how {spec.title} runs fastest here")
-            chosen = precision_module.choose(spec, module, self.device, path)
+            chosen = precision_module.choose(spec, module, self.device, tuple(paths.values()))
         self._notes[spec.name] = chosen.notes
         context.report(0.9, f"Warming up {spec.title}")
         value = spec.example()

@@ -12,7 +12,7 @@ import copy
 import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -79,11 +79,11 @@ def warm_up(spec: ModelSpec, form: Any, precision: Precision, device: torch.devi
     return run_once(spec, form, precision, device, value)
 
 
-def choose(spec: ModelSpec, module: nn.Module, device: torch.device, weights: Path | None) -> Choice:
+def choose(spec: ModelSpec, module: nn.Module, device: torch.device, weights: Sequence[Path]) -> Choice:
     """The remembered choice for this model on this machine, else measure now and remember.
 
     module: in eval mode on ``device``, in the reference form; it is left as it is.
-    weights: the file its parameters came from, part of what a choice is remembered under.
+    weights: the files its parameters came from, part of what a choice is remembered under.
     """
     if len(spec.precisions) == 1:
         return Choice(spec.precisions[0])
@@ -97,13 +97,11 @@ def choose(spec: ModelSpec, module: nn.Module, device: torch.device, weights: Pa
     return choice
 
 
-def choice_key(spec: ModelSpec, device: torch.device, weights: Path | None) -> str:
+def choice_key(spec: ModelSpec, device: torch.device, weights: Sequence[Path]) -> str:
     """All that a choice depends on: model, candidates, weights, versions, hardware and, on a processor, threads."""
-    if weights is None:
-        identity = "no weights"
-    else:
-        status = weights.stat()
-        identity = f"{weights.name} {status.st_size} {status.st_mtime_ns}"
+    stamps = [(path.name, path.stat()) for path in weights]
+    stamped = [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in stamps]
+    identity = ", ".join(stamped) or "no weights"
     threads = f"{torch.get_num_threads()} threads" if device.type == "cpu" else ""
     candidates = ", ".join(precision.label for precision in spec.precisions)
     parts = (

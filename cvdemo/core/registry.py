@@ -51,6 +51,8 @@ class ModelSpec:
     metrics: published or measured figures with their data set in the key, such as {"COCO val2017 box AP": 37.0}.
     input: plain words on size, layout and normalisation.   categories: label names, () when the task fixes them.
     weights: the file with the trained parameters.
+    borrowed: further files that belong to other models and hold part of this network's parameters, by the prefix
+    that part has here: {"detector.": ...} fills ``network.detector`` and leaves the rest to ``weights``.
 
     build() -> nn.Module: the architecture, randomly initialised; strict loading, eval mode and device follow.
     run(module, value, context) -> output: from the task's input to the raw output, with ``context.stage`` timing.
@@ -78,6 +80,7 @@ class ModelSpec:
     categories: tuple[str, ...] = ()
     input: str = ""
     weights: WeightsFile | None
+    borrowed: Mapping[str, WeightsFile] = field(default_factory=lambda: MappingProxyType({}))
     build: Callable[[], nn.Module]
     run: Callable[[Any, Any, RunContext], Any]
     example: Callable[[], Any]
@@ -101,9 +104,14 @@ class ModelSpec:
 
     @property
     def megabytes(self) -> float:
-        """Size of the weights file in MB (1e6 bytes), estimated from the parameter count when not published."""
-        known = self.weights.size if self.weights is not None else 0
-        return (known or 4 * self.parameters) / 1e6
+        """Size of the weights files in MB (1e6 bytes), estimated from the parameter count when not published."""
+        sizes = [file.size for file in self.files.values()]
+        return (sum(sizes) if sizes and all(sizes) else 4 * self.parameters) / 1e6
+
+    @property
+    def files(self) -> dict[str, WeightsFile]:
+        """Every weights file the model needs, by the prefix of its parameters: its own under "", then the borrowed."""
+        return {} if self.weights is None else {"": self.weights, **self.borrowed}
 
 
 @dataclass(frozen=True)
@@ -171,30 +179,39 @@ def models(task: str | None = None, tier: str | None = None, available: bool | N
 
 def availability(spec: ModelSpec) -> Availability:
     """Whether the model can be used now, and if not why and what to do. Cheap: looks at file sizes only."""
-    file = spec.weights
+    files = tuple(spec.files.values())
     size = spec.megabytes
-    if file is None:
+    if not files:
         if spec.random_weights:
             return Availability(True, "random weights, for tests and benchmarks only", "", size, local=True)
         return Availability(False, "no trained weights", "Train it with the recipe of its task.", size)
-    path = weights_module.find(file)
-    if path is not None:
-        return Availability(True, "", "", path.stat().st_size / 1e6, local=True)
-    remedy = weights_module.remedy(file)
-    damaged = weights_module.find_damaged(file)
-    if not file.url:
-        return Availability(False, "its file is damaged" if damaged else "its file is missing", remedy, size)
+    found = {file: weights_module.find(file) for file in files}
+    missing = [file for file, path in found.items() if path is None]
+    if not missing:
+        return Availability(True, "", "", sum(path.stat().st_size for path in found.values() if path) / 1e6, local=True)
+    remedy = " ".join(weights_module.remedy(file) for file in missing)
+    shipped = [file for file in missing if not file.url]
+    if shipped:
+        return Availability(False, _what_is_wrong(shipped, named=len(files) > 1), remedy, size)
     if weights_module.is_offline():
         return Availability(False, f"needs {size:.0f} MB, offline", remedy, size)
-    failure = weights_module.recent_failure(file)
+    failure = next(filter(None, map(weights_module.recent_failure, missing)), "")
     if failure:
         return Availability(False, f"needs {size:.0f} MB, {failure}", remedy, size)
     return Availability(True, f"fetched on first use, {size:.0f} MB", "", size)
 
 
+def _what_is_wrong(files: list[WeightsFile], named: bool) -> str:
+    states = ["damaged" if weights_module.find_damaged(file) else "missing" for file in files]
+    if not named:
+        return f"its file is {states[0]}"
+    return " and ".join(f"{file.filename} is {state}" for file, state in zip(files, states))
+
+
 def model_card(spec: ModelSpec) -> str:
     """The model's facts as Markdown: a heading, a table of facts, and how to get it when it is not available."""
     state = availability(spec)
+    filenames = " and ".join(file.filename for file in spec.files.values())
     facts: list[tuple[str, str]] = [
         ("Task", spec.task),
         ("Tier", spec.tier),
@@ -208,7 +225,7 @@ def model_card(spec: ModelSpec) -> str:
         ("Input", spec.input),
         ("Labels", f"{len(spec.categories)}: {_shortened(spec.categories)}" if spec.categories else ""),
         ("Licence", spec.licence),
-        ("Weights", f"{spec.weights.filename}, {state.megabytes:.1f} MB" if spec.weights else "none"),
+        ("Weights", f"{filenames}, {state.megabytes:.1f} MB" if filenames else "none"),
         ("Available", "yes" + (f" ({state.reason})" if state.reason else "") if state.ok else f"no: {state.reason}"),
     ]
     rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in facts if value)

@@ -227,6 +227,23 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     }
 
 
+def joined_state(parts: Mapping[str, Path]) -> dict[str, torch.Tensor]:
+    """One state dict from several files, each file's names under its prefix ("" adds none).
+
+    Raises WeightsError as ``load_state``, and when two files hold the same parameter.
+    """
+    joined: dict[str, torch.Tensor] = {}
+    for prefix, path in parts.items():
+        state = {prefix + name: value for name, value in load_state(path).items()}
+        if twice := sorted(joined.keys() & state.keys()):
+            raise WeightsError(
+                f"{path.name} holds {len(twice)} parameters that another file has too, such as {twice[0]}.",
+                hint="Check that each file has the name it was published under.",
+            )
+        joined |= state
+    return joined
+
+
 def apply_state(module: nn.Module, state: Mapping[str, torch.Tensor], filename: str) -> None:
     """Load a state dict strictly; WeightsError with counts and one example when it belongs to another network."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -60,6 +60,32 @@ def top_pairs(logits: Tensor, floor: float = SCORE_FLOOR, cap: int = CANDIDATE_C
     return pair // logits.shape[1], pair % logits.shape[1], values.sigmoid()
 
 
+class Cells(NamedTuple):
+    """The best (cell, class) pairs of one picture, best first, K of them.
+
+    cell: (K,) index over all levels, finest first.   label: (K,) class index.   score: (K,) in [0, 1].
+    box: (K, 4) xyxy, centre: (K, 2), stride: (K,), all in pixels of the network's input.
+    """
+
+    cell: Tensor
+    label: Tensor
+    score: Tensor
+    box: Tensor
+    centre: Tensor
+    stride: Tensor
+
+
+def best_cells(
+    outputs: list[LevelOutput], size: tuple[int, int], floor: float = SCORE_FLOOR, cap: int = CANDIDATE_CAP
+) -> Cells:
+    """What ``top_pairs`` finds in the network's outputs for an input of ``size`` (height, width), with the boxes."""
+    logits, bins = flatten_levels(outputs)
+    centres, strides = cell_centres(*size, logits.device)
+    cell, label, score = top_pairs(logits[0], floor, cap)
+    box = decode_boxes(bins[0][cell], centres[cell], strides[cell])
+    return Cells(cell, label, score, box, centres[cell], strides[cell])
+
+
 def run(network: Any, picture: Any, context: RunContext) -> RawDetections:
     """One picture (``Picture`` or (H, W, 3) uint8 RGB) through the network.
 
@@ -75,19 +101,16 @@ def run(network: Any, picture: Any, context: RunContext) -> RawDetections:
     with context.stage("network"), context.autocast():
         outputs = network(blob)
     with context.stage("decode"):
-        logits, bins = flatten_levels(outputs)
-        centres, strides = cell_centres(blob.shape[2], blob.shape[3], context.device)
-        cell, label, score = top_pairs(logits[0])
-        boxes = decode_boxes(bins[0][cell], centres[cell], strides[cell]).cpu().numpy()
-        half = strides[cell, None] / 2
-        origins = torch.cat([centres[cell] - half, centres[cell] + half], 1).cpu().numpy()
+        best = best_cells(outputs, (blob.shape[2], blob.shape[3]))
+        half = best.stride[:, None] / 2
+        origins = torch.cat([best.centre - half, best.centre + half], 1).cpu().numpy()
         to_picture = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
         limits = np.array([width, height, width, height], np.float32)
         candidates = Candidates.from_arrays(
-            np.clip(boxes / to_picture, 0, limits),
-            score.cpu().numpy(),
-            _CATEGORY_IDS[label.cpu().numpy()],
-            level=np.searchsorted(np.array(STRIDES), strides[cell].cpu().numpy()).astype(np.int16),
+            np.clip(best.box.cpu().numpy() / to_picture, 0, limits),
+            best.score.cpu().numpy(),
+            _CATEGORY_IDS[best.label.cpu().numpy()],
+            level=np.searchsorted(np.array(STRIDES), best.stride.cpu().numpy()).astype(np.int16),
             origins=origins / to_picture,
             height=height,
             width=width,

@@ -2,7 +2,13 @@
 
 The truth is a mask file of the same stem for each picture (``--masks``), or a COCO file (``--annotations``). The
 measures are those of ``metrics.py``, counted over all pictures together. For an instance model on a COCO file the
-report also holds COCO's mask AP.
+report also holds COCO's mask AP (``mask_AP``, ``mask_AP50``, …).
+
+Many a COCO-like file outlines only some of the people in a picture and gives the others a box alone. Whoever has no
+outline is neither a hit nor a miss: the box is an ignore region of its class, by COCO's rule for crowds (an object
+that matches no outlined one, and of which at least the IoU threshold's share lies in such a box, is not counted).
+``mask_plain_AP`` and ``mask_plain_AP50`` are the numbers without this rule: every object found on somebody without an
+outline is then a false alarm. Where all objects are outlined the two agree.
 """
 
 from __future__ import annotations
@@ -118,12 +124,13 @@ def evaluate(
         names: a COCO file's category names by id. progress: called with (pictures done, pictures in all).
     Returns:
         pixel_accuracy, mean_pixel_accuracy, mIoU in [0, 1], per_class {name: {iou, precision, recall, f1, dice,
-        pixels}}, mean_precision and its like, images, model; for instances on COCO also mask_AP, mask_AP50, … and
-        mask_per_class.
+        pixels}}, mean_precision and its like, images, model; for instances on COCO also mask_AP, mask_AP50, …,
+        mask_plain_AP and mask_plain_AP50 (no ignore regions, see above), and mask_per_class.
     Errors: InputError for unusable files and masks of another size than their picture.
     """
     total = np.zeros((len(categories), len(categories) + 1), np.int64)
     truth: dict[Any, list[MaskObject]] = {}
+    outlined: dict[Any, list[MaskObject]] = {}
     found: dict[Any, list[MaskObject]] = {}
     for done, pair in enumerate(pairs):
         if progress is not None:
@@ -140,6 +147,7 @@ def evaluate(
         total += confusion_matrix(true, labels, len(categories))
         if isinstance(result, InstanceSegmentation) and pair.record is not None:
             truth[pair.record["id"]] = true_objects(pair.rows, height, width)
+            outlined[pair.record["id"]] = true_objects(pair.rows, height, width, outlined=True)
             found[pair.record["id"]] = found_objects(result, names or {})
     if progress is not None:
         progress(len(pairs), len(pairs))
@@ -148,6 +156,8 @@ def evaluate(
         metrics = mask_metrics(truth, found, names or {})
         report |= {f"mask_{key}": value for key, value in metrics.summary().items()}
         per_class = {(names or {})[id_]: values for id_, values in metrics.per_class().items() if values["AP"] >= 0}
+        plain = mask_metrics(outlined, found, names or {}).summary()
+        report |= {f"mask_plain_{key}": plain[key] for key in ("AP", "AP50")}
         report["mask_per_class"] = per_class
     return report
 
@@ -162,10 +172,13 @@ def _check_size(pair: Pair, height: int, width: int) -> None:
         )
 
 
-def true_objects(rows: Sequence[Mapping[str, Any]], height: int, width: int) -> list[MaskObject]:
+def true_objects(
+    rows: Sequence[Mapping[str, Any]], height: int, width: int, *, outlined: bool = False
+) -> list[MaskObject]:
     """A picture's COCO annotations as masks.
 
-    Objects with a box but no outline become crowds: finding them costs nothing and earns nothing.
+    Objects with a box but no outline become crowds: finding them costs nothing and earns nothing. ``outlined`` leaves
+    them out instead.
     """
     objects = []
     for row in rows:
@@ -173,7 +186,7 @@ def true_objects(rows: Sequence[Mapping[str, Any]], height: int, width: int) -> 
             mask = rle.mask_of(row["segmentation"], height, width)
             facts = {"crowd": bool(row.get("iscrowd", 0)), "area": row.get("area")}
             objects.append(MaskObject.from_mask(mask, row["category_id"], **facts))
-        elif row.get("bbox"):
+        elif row.get("bbox") and not outlined:
             objects.append(MaskObject.from_mask(box_mask(row["bbox"], height, width), row["category_id"], crowd=True))
     return objects
 
@@ -258,4 +271,7 @@ def table(report: Mapping[str, Any]) -> str:
     for name, values in rows:
         numbers = [values[key] for key in ("iou", "precision", "recall", "dice")]
         lines.append(f"  {name:<{width}} " + " ".join("     -" if v is None else f"{100 * v:6.1f}" for v in numbers))
+    if masks := report.get("mask_per_class"):
+        lines += ["", f"  {'masks':<{width}}     AP   AP50"]
+        lines += [f"  {name:<{width}} {100 * row['AP']:6.1f} {100 * row['AP50']:6.1f}" for name, row in masks.items()]
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from torch import nn
 from cvdemo.core.inputs import example_picture
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
 from cvdemo.detection.labels import COCO_CATEGORIES
-from cvdemo.segmentation import compact  # noqa: F401  (the compact tier registers itself, and comes first)
+from cvdemo.segmentation import compact, compact_instances  # noqa: F401  (the compact tier registers itself, first)
 from cvdemo.segmentation.labels import VOC_CLASSES
 from cvdemo.segmentation.raw import RawInstances, RawSegmentation, agree, agree_instances
 

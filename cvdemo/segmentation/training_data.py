@@ -195,19 +195,7 @@ class BatchMaker:
         height, width = example.labels.shape
         scale = self.long_side * math.exp(rng.uniform(math.log(0.6), math.log(1.7))) / max(height, width)
         focus = self._focus(example)
-        # The focus may land anywhere in the crop, but no grey is shown that a shift could avoid.
-        aim = np.empty(2)
-        for axis, length in enumerate((width, height)):
-            low, high = focus[axis] * scale, size - (length - 1 - focus[axis]) * scale
-            low, high = min(low, high), max(low, high)
-            low, high = max(low, 0.1 * size), min(high, 0.9 * size)
-            aim[axis] = rng.uniform(low, high) if low < high else (low + high) / 2
-        angle = rng.normal(0, math.radians(6))
-        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) * scale
-        if rng.random() < 0.5:
-            turn[0] *= -1
-            aim[0] = size - 1 - aim[0]
-        return np.concatenate([turn, (aim - turn @ focus)[:, None]], 1)
+        return place(rng, (height, width), size, scale, focus, math.radians(6))
 
     def one(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         """A crop: pixels (size, size, 3) uint8, labels (size / 2, size / 2) uint8."""
@@ -222,26 +210,57 @@ class BatchMaker:
         return np.stack([pixels for pixels, _ in crops]), np.stack([labels for _, labels in crops])
 
 
+def place(
+    rng: np.random.Generator, shape: tuple[int, int], size: int, scale: float, focus: np.ndarray, turn: float = 0.0
+) -> np.ndarray:
+    """A random similarity (2, 3) from the pixels of a picture of ``shape`` (height, width) to a crop of size x size.
+
+    focus: xy of a pixel that lands in the crop.   turn: standard deviation of the angle, radians; mirrored half the
+    time.
+    """
+    # The focus may land anywhere in the crop, but no grey is shown that a shift could avoid.
+    aim = np.empty(2)
+    for axis, length in enumerate((shape[1], shape[0])):
+        low, high = focus[axis] * scale, size - (length - 1 - focus[axis]) * scale
+        low, high = min(low, high), max(low, high)
+        low, high = max(low, 0.1 * size), min(high, 0.9 * size)
+        aim[axis] = rng.uniform(low, high) if low < high else (low + high) / 2
+    angle = rng.normal(0, turn)
+    linear = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) * scale
+    if rng.random() < 0.5:
+        linear[0] *= -1
+        aim[0] = size - 1 - aim[0]
+    return np.concatenate([linear, (aim - linear @ focus)[:, None]], 1)
+
+
 def warp(pixels: np.ndarray, labels: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Picture and labels under the similarity ``matrix`` (2, 3), picture pixels to crop pixels (centres at integers).
 
     Returns pixels (size, size, 3) and labels (size / 2, size / 2); beyond the picture's edge grey, and ignored.
     """
+    return warp_pixels(pixels, matrix, size), warp_labels(labels, matrix, size)
+
+
+def warp_pixels(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """The picture's half of ``warp``."""
     scale = math.hypot(matrix[0, 0], matrix[1, 0])
-    inner, height, width = matrix, *labels.shape
-    source = np.ascontiguousarray(pixels)
+    height, width = pixels.shape[:2]
+    inner, source = matrix, np.ascontiguousarray(pixels)
     if scale < 0.6:  # bilinear warping alone would skip pixels
         small = (max(1, round(width * scale)), max(1, round(height * scale)))
         source = cv2.resize(source, small, interpolation=cv2.INTER_AREA)
         ratio = np.array([width / small[0], height / small[1]])
         grow = np.array([[ratio[0], 0, ratio[0] / 2 - 0.5], [0, ratio[1], ratio[1] / 2 - 0.5], [0, 0, 1]])
         inner = matrix @ grow
-    crop = cv2.warpAffine(source, inner, (size, size), borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY,) * 3)
+    return cv2.warpAffine(source, inner, (size, size), borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY,) * 3)
+
+
+def warp_labels(labels: np.ndarray, matrix: np.ndarray, size: int, beyond: int = IGNORE) -> np.ndarray:
+    """The labels' half of ``warp``; ``beyond``: the value outside of ``labels``."""
     shrink = 1 / LOSS_STRIDE
     halved = np.array([[shrink, 0, shrink / 2 - 0.5], [0, shrink, shrink / 2 - 0.5]])
     to_labels = halved @ np.concatenate([matrix, [[0, 0, 1]]])
     side = size // LOSS_STRIDE
-    target = cv2.warpAffine(
-        labels, to_labels, (side, side), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE
+    return cv2.warpAffine(
+        labels, to_labels, (side, side), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=beyond
     )
-    return crop, target

@@ -532,3 +532,37 @@ def test_the_default_engine_is_one_and_replaceable():
 def test_specs_are_data_that_can_be_varied():
     spec = spec_of()
     assert dataclasses.replace(spec, name="other").build is spec.build
+
+
+# ---------------------------------------------------------------- several weights files
+
+
+class Pair(nn.Module):
+    """Two scales: its own, and one of another model."""
+
+    def __init__(self):
+        super().__init__()
+        self.own, self.body = nn.Linear(1, 1, bias=False), Scale()
+
+    def forward(self, value):
+        return self.own.weight[0, 0] * self.body(value)
+
+
+def test_a_model_is_loaded_from_its_own_file_and_the_one_it_borrows(engine, tmp_path):
+    spec = spec_of("pair", build=Pair, weights=WeightsFile("own.safetensors"),
+                   borrowed={"body.": WeightsFile("scale.safetensors")}, parameters=FLOATS + 1)  # fmt: skip
+    save_file({"own.weight": torch.full((1, 1), 5.0)}, str(tmp_path / "weights" / "own.safetensors"))
+    with pytest.raises(WeightsError, match=r"scale\.safetensors is not on this machine"):
+        engine.run(spec, 1)
+    save_file({"factors": torch.full((FLOATS,), 3.0)}, str(tmp_path / "weights" / "scale.safetensors"))
+    assert engine.run(spec, 2).output == 30.0
+    assert engine.statistics().models[0].megabytes == (BYTES + 4) / 1e6
+
+
+def test_files_that_do_not_make_the_network_are_named_together(engine, tmp_path):
+    spec = spec_of("pair", build=Pair, weights=WeightsFile("own.safetensors"),
+                   borrowed={"body.": WeightsFile("scale.safetensors")})  # fmt: skip
+    save_file({"own.weight": torch.ones(1, 1)}, str(tmp_path / "weights" / "own.safetensors"))
+    save_file({"wrong": torch.ones(1)}, str(tmp_path / "weights" / "scale.safetensors"))
+    with pytest.raises(WeightsError, match=r"own\.safetensors with scale\.safetensors belongs to another network"):
+        engine.run(spec, 1)

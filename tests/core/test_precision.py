@@ -136,17 +136,17 @@ def test_each_form_computes_what_the_reference_computes(chosen):
 
 def test_a_choice_is_remembered(tmp_path, monkeypatch):
     spec = spec_of()
-    first = precision.choose(spec, spec.build().eval(), CPU, None)
+    first = precision.choose(spec, spec.build().eval(), CPU, ())
     assert first.measured
     monkeypatch.setattr(precision, "measure", None)
-    again = precision.choose(spec, spec.build().eval(), CPU, None)
+    again = precision.choose(spec, spec.build().eval(), CPU, ())
     assert (again.precision, again.notes, again.measured) == (first.precision, first.notes, False)
     assert json.loads((tmp_path / "precision.json").read_text())
 
 
 def test_with_one_precision_nothing_is_measured(monkeypatch):
     monkeypatch.setattr(precision, "measure", None)
-    assert precision.choose(spec_of(precisions=(BF16,)), nn.Identity(), CPU, None).precision == BF16
+    assert precision.choose(spec_of(precisions=(BF16,)), nn.Identity(), CPU, ()).precision == BF16
 
 
 @pytest.mark.parametrize(
@@ -167,27 +167,27 @@ def test_a_damaged_memory_is_measured_again(tmp_path, damage):
     if damage == "not json":
         (tmp_path / "precision.json").write_text("{")
     else:
-        disk_cache.remember("precision", precision.choice_key(spec, CPU, None), damage)
-    assert precision.choose(spec, spec.build().eval(), CPU, None).measured
+        disk_cache.remember("precision", precision.choice_key(spec, CPU, ()), damage)
+    assert precision.choose(spec, spec.build().eval(), CPU, ()).measured
 
 
 def test_the_key_holds_all_that_a_choice_depends_on(tmp_path, monkeypatch):
     path = tmp_path / "net.pth"
     path.write_bytes(b"123")
     spec = spec_of()
-    keys = {precision.choice_key(spec, CPU, None), precision.choice_key(spec, CPU, path)}
+    keys = {precision.choice_key(spec, CPU, ()), precision.choice_key(spec, CPU, (path,))}
     path.write_bytes(b"1234")
-    keys.add(precision.choice_key(spec, CPU, path))
+    keys.add(precision.choice_key(spec, CPU, (path,)))
     os.utime(path, (1, 1))
-    keys.add(precision.choice_key(spec, CPU, path))
-    keys.add(precision.choice_key(dataclasses.replace(spec, name="other"), CPU, path))
-    keys.add(precision.choice_key(dataclasses.replace(spec, precisions=(FLOAT,)), CPU, path))
+    keys.add(precision.choice_key(spec, CPU, (path,)))
+    keys.add(precision.choice_key(dataclasses.replace(spec, name="other"), CPU, (path,)))
+    keys.add(precision.choice_key(dataclasses.replace(spec, precisions=(FLOAT,)), CPU, (path,)))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
-    keys.add(precision.choice_key(spec, CPU, path))
+    keys.add(precision.choice_key(spec, CPU, (path,)))
     monkeypatch.setattr(torch, "__version__", "9.9")
-    keys.add(precision.choice_key(spec, CPU, path))
+    keys.add(precision.choice_key(spec, CPU, (path,)))
     monkeypatch.setattr(precision, "device_title", lambda device: "another processor")
-    keys.add(precision.choice_key(spec, CPU, path))
+    keys.add(precision.choice_key(spec, CPU, (path,)))
     assert len(keys) == 9
 
 

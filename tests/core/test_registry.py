@@ -147,3 +147,44 @@ def test_model_card_has_the_facts():
 def test_a_spec_that_cannot_work_is_refused(changes):
     with pytest.raises(ValueError, match="'one'"):
         spec_of(**changes)
+
+
+def borrowing(**changes):
+    """A model whose own file ships, as does the one it borrows."""
+    facts = {"weights": WeightsFile("own.safetensors"), "borrowed": {"body.": WeightsFile("other.safetensors")}}
+    return spec_of(**{**facts, **changes})
+
+
+def test_a_model_needs_every_file_it_borrows(tmp_path):
+    spec = borrowing()
+    assert [(prefix, file.filename) for prefix, file in spec.files.items()] == [
+        ("", "own.safetensors"),
+        ("body.", "other.safetensors"),
+    ]
+    state = registry.availability(spec)
+    assert not state.ok
+    assert state.reason == "own.safetensors is missing and other.safetensors is missing"
+    assert all(name in state.remedy for name in ("own.safetensors", "other.safetensors"))
+
+    (tmp_path / "weights" / "own.safetensors").write_bytes(b"12345")
+    state = registry.availability(spec)
+    assert (state.ok, state.reason) == (False, "other.safetensors is missing")
+    assert "own.safetensors" not in state.remedy
+    damaged = borrowing(weights=WeightsFile("own.safetensors", size=9))
+    assert registry.availability(damaged).reason == "own.safetensors is damaged and other.safetensors is missing"
+
+    (tmp_path / "weights" / "other.safetensors").write_bytes(b"1234567")
+    assert registry.availability(spec) == registry.Availability(True, "", "", 12e-6, local=True)
+    assert "own.safetensors and other.safetensors, 0.0 MB" in registry.model_card(spec)
+
+
+def test_files_to_fetch_are_counted_together(tmp_path, monkeypatch):
+    first, second = (WeightsFile(f"{n}.pth", f"https://host.invalid/{n}.pth", 60_000_000) for n in "ab")
+    spec = borrowing(weights=first, borrowed={"body.": second})
+    assert registry.availability(spec).reason == "fetched on first use, 120 MB"
+    weights._failures["b.pth"] = (weights.monotonic(), "the last download failed")
+    assert registry.availability(spec).reason == "needs 120 MB, the last download failed"
+    monkeypatch.setenv("CVDEMO_OFFLINE", "1")
+    assert registry.availability(spec).reason == "needs 120 MB, offline"
+    assert spec_of(weights=WeightsFile("one.pth", size=9), borrowed={"x.": WeightsFile("y")}).megabytes == 8.0
+    assert spec_of(weights=None, borrowed={"x.": WeightsFile("y")}).files == {}

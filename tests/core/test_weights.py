@@ -443,3 +443,20 @@ def test_a_cache_folder_that_cannot_be_written_is_no_error(tmp_path, monkeypatch
     monkeypatch.setenv("CVDEMO_CACHE", str(tmp_path / "file"))
     assert disk_cache.remember("facts", "key", 1) is False
     assert disk_cache.recall("facts", "key") is None
+
+
+def test_several_files_make_one_state(tmp_path):
+    own, other = {"head.weight": torch.ones(2)}, {"weight": torch.zeros(3), "bias": torch.full((1,), 0.5).half()}
+    save_file(own, str(tmp_path / "own.safetensors"))
+    save_file(other, str(tmp_path / "other.safetensors"))
+    joined = weights.joined_state({"": tmp_path / "own.safetensors", "body.": tmp_path / "other.safetensors"})
+    assert sorted(joined) == ["body.bias", "body.weight", "head.weight"]
+    assert joined["body.bias"].dtype == torch.float32
+    assert weights.joined_state({}) == {}
+
+
+def test_two_files_must_not_hold_the_same_parameter(tmp_path):
+    save_file({"body.weight": torch.ones(2), "head.bias": torch.ones(1)}, str(tmp_path / "own.safetensors"))
+    save_file({"weight": torch.zeros(2)}, str(tmp_path / "other.safetensors"))
+    with pytest.raises(WeightsError, match=r"other\.safetensors holds 1 parameters .* such as body\.weight"):
+        weights.joined_state({"": tmp_path / "own.safetensors", "body.": tmp_path / "other.safetensors"})

@@ -132,3 +132,25 @@ def test_a_coco_file_with_an_instance_model(folders, tmp_path):
     assert "dog" not in report["mask_per_class"], "a box without outline is neither hit nor miss"
     assert 0.5 < report["mIoU"] < 1
     assert "mask_AP" in module.table(report)
+    assert module.table(report).splitlines()[-1].split() == ["person", "100.0", "100.0"]
+
+
+def test_people_without_an_outline_are_neither_hits_nor_misses(folders, tmp_path):
+    """The better of two found people stands in a box without outline: ignored, or a false alarm in the plain number."""
+    images, _, _ = folders
+    path, _ = coco(tmp_path, images)
+    content = read_coco(path)
+    content["annotations"].append({"id": 9, "image_id": 0, "category_id": 1, "bbox": [22, 1, 9, 9]})
+    pairs = module.pairs_of_coco(content, images)
+
+    def find(pixels):
+        boxes = np.array([[23, 2, 30, 9], [4, 4, 20, 20]], np.float32)
+        masks = np.ones((2, 28, 28), np.float32)
+        raw = RawInstances(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 0]), masks, ("person",), *SIZE, "t")
+        return decode_instances(raw, score_threshold=0.05)
+
+    report = module.evaluate(pairs, find, VOC_CLASSES, names={1: "person", 18: "dog"})
+    assert report["mask_AP50"] == pytest.approx(1.0)
+    assert report["mask_plain_AP50"] == pytest.approx(0.5), "one false alarm before the hit: precision one half"
+    assert [item.crowd for item in module.true_objects(pairs[0].rows, *SIZE)] == [False, True, True]
+    assert [item.crowd for item in module.true_objects(pairs[0].rows, *SIZE, outlined=True)] == [False]

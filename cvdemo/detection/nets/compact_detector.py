@@ -91,10 +91,17 @@ class CompactDetector(nn.Module):
         self.neck = Neck(widths[2:], neck_width)
         self.heads = nn.ModuleList(Head(neck_width, head_width, classes) for _ in STRIDES)
 
-    def forward(self, x: Tensor) -> list[LevelOutput]:
-        _, c3, c4, c5 = self.backbone(normalise(x))
-        levels = self.neck(c3, c4, c5)
+    def pyramid(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """The backbone's features at stride 4 (B, 32, H/4, W/4), and the neck's at strides 8, 16, 32."""
+        c2, c3, c4, c5 = self.backbone(normalise(x))
+        return c2, self.neck(c3, c4, c5)
+
+    def predict(self, levels: tuple[Tensor, Tensor, Tensor]) -> list[LevelOutput]:
+        """What the heads make of the neck's features."""
         return [head(level) for head, level in zip(self.heads, levels)]
+
+    def forward(self, x: Tensor) -> list[LevelOutput]:
+        return self.predict(self.pyramid(x)[1])
 
     def fuse(self) -> CompactDetector:
         """Fold every batch normalisation into its convolution, in place; call once, after loading weights."""

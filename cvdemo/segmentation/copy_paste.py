@@ -1,0 +1,78 @@
+"""Copy-paste augmentation (Ghiasi et al. 2021, arXiv:2012.07177): an exactly outlined figure put into another picture.
+
+Pictures whose people are outlined mostly show one person alone. Pasted beside and in front of somebody, the figures
+teach what such pictures cannot: where one person ends and the next begins.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from cvdemo.segmentation.instance_data import Example, Object
+from cvdemo.segmentation.training_data import LOSS_STRIDE
+
+SMALLEST = 0.4  # an object of which less than this share of its pixels stays visible is forgotten
+TOUCHED = 0.03  # an object that loses more than this gets a new box
+EDGE = 0.7  # pixels over which the pasted figure's edge fades
+
+Placed = tuple[np.ndarray, int, np.ndarray]
+"""An object in a crop: box (4,) xyxy, category, mask (size / 2, size / 2) uint8 of 0, 1, 255."""
+
+
+def bounds_of(mask: np.ndarray) -> np.ndarray:
+    """The box (4,) float32 of a half-resolution mask's ones, in pixels of the crop."""
+    rows, columns = np.flatnonzero((mask == 1).any(1)), np.flatnonzero((mask == 1).any(0))
+    return LOSS_STRIDE * np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+
+
+def landing(rng: np.random.Generator, item: Object, beside: np.ndarray, size: int) -> np.ndarray:
+    """A random similarity (2, 3) that puts ``item`` near the box ``beside`` (4,) of a crop, about as large as it."""
+    sides, theirs = item.box[2:] - item.box[:2], beside[2:] - beside[:2]
+    scale = float(np.sqrt(theirs.prod() / sides.prod())) * math.exp(rng.uniform(math.log(0.5), math.log(1.5)))
+    scale = min(scale, 0.95 * size / float(sides.max()))
+    reach = (sides * scale + theirs) / 2 * [1.0, 0.4]
+    aim = np.clip((beside[:2] + beside[2:]) / 2 + rng.uniform(-1, 1, 2) * reach, 0.1 * size, 0.9 * size)
+    linear = np.diag([scale * rng.choice([-1.0, 1.0]), scale])
+    middle = (item.box[:2] + item.box[2:]) / 2
+    return np.concatenate([linear, (aim - linear @ middle)[:, None]], 1)
+
+
+def paste(
+    pixels: np.ndarray, objects: list[Placed], example: Example, item: Object, matrix: np.ndarray
+) -> tuple[np.ndarray, list[Placed]]:
+    """``item`` of ``example`` put into a crop (size, size, 3) under ``matrix``, over what is there.
+
+    The objects below lose the pixels it covers, and those that lose most of them are left out. Without effect when too
+    little of the item lands in the crop.
+    """
+    size = len(pixels)
+    top, left = item.y, item.x
+    window = np.s_[top : top + item.mask.shape[0], left : left + item.mask.shape[1]]
+    shift = np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]])
+    source, cut = np.ascontiguousarray(example.pixels[window]), np.ascontiguousarray(item.mask == 1).astype(np.float32)
+    scale = abs(matrix[1, 1])
+    if scale < 0.6:  # bilinear warping alone would skip pixels
+        small = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
+        ratio = np.array([cut.shape[1] / small[0], cut.shape[0] / small[1]])
+        grow = np.array([[ratio[0], 0, ratio[0] / 2 - 0.5], [0, ratio[1], ratio[1] / 2 - 0.5], [0, 0, 1]])
+        source = cv2.resize(source, small, interpolation=cv2.INTER_AREA)
+        cut = cv2.resize(cut, small, interpolation=cv2.INTER_AREA).astype(np.float32)
+        shift = shift @ grow
+    figure = cv2.warpAffine(source, matrix @ shift, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.GaussianBlur(cv2.warpAffine(cut, matrix @ shift, (size, size)), (0, 0), EDGE)
+    covered = cv2.resize(alpha, (size // LOSS_STRIDE,) * 2, interpolation=cv2.INTER_AREA) >= 0.5
+    if covered.sum() * LOSS_STRIDE**2 < SMALLEST * (item.mask == 1).sum() * scale**2 or not covered.any():
+        return pixels, objects
+    kept = []
+    for box, category, mask in objects:
+        before, lost = (mask == 1).sum(), (covered & (mask == 1)).sum()
+        if before - lost < SMALLEST * before:
+            continue
+        visible = np.where(covered, 0, mask).astype(np.uint8)
+        kept.append((bounds_of(visible) if lost > TOUCHED * before else box, category, visible))
+    own = covered.astype(np.uint8)
+    mixed = pixels + alpha[..., None] * (figure.astype(np.float32) - pixels)
+    return np.round(mixed).astype(np.uint8), [*kept, (bounds_of(own), item.category, own)]
