@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from cvdemo.detection.compact import LONG_SIDE
+
 pytestmark = pytest.mark.browser
 
 
@@ -213,7 +215,8 @@ def test_origins_levels_and_grid(visit: Any) -> None:
     before = runs_of(page)
     open_view(page, "Anchors")
     wait_for_sentence(page, r"found objects? from \d of 3 levels: .*at stride 32")
-    assert "32 x 52" in page.inner_text("#lecture-origins")
+    width, height = LONG_SIDE // 8, -(-LONG_SIDE * 600 // 1000 // 32) * 4  # cells of stride 8 on the 1000x600 crowd
+    assert f"{height} x {width}" in page.inner_text("#lecture-origins")
     page.get_by_label("Trace back").click()
     page.get_by_role("option", name="best candidates").click()
     wait_for_sentence(page, "^20 best candidates")

@@ -52,9 +52,14 @@ def address(compact_engine, root):
         weights.set_offline(None)
 
 
+def caller(address: str, folder: Path) -> Client:
+    """A visitor who calls over HTTP and is patient: the tests' machine may be busy."""
+    return Client(address, verbose=False, httpx_kwargs={"timeout": 120}, download_files=str(folder / "downloads"))
+
+
 @pytest.fixture
 def client(address, tmp_path):
-    with_downloads = Client(address, verbose=False, download_files=str(tmp_path / "downloads"))
+    with_downloads = caller(address, tmp_path)
     yield with_downloads
     with_downloads.close()
 
@@ -204,7 +209,7 @@ def test_several_visitors_at_once_get_their_own_answers(address, crowd, tmp_path
     expected = [decode(infer(read_picture(path)), DetectionSettings()).detections.to_dict() for path in paths]
 
     def visit(path: Path):
-        visitor = Client(address, verbose=False, download_files=str(tmp_path / "downloads"))
+        visitor = caller(address, tmp_path)
         try:
             return detect(visitor, path)[0]
         finally:
@@ -240,7 +245,7 @@ def files_in(root: Path) -> set[Path]:
 
 
 def test_what_a_visitor_brought_and_got_is_gone_when_the_visitor_leaves(address, root, crowd, tmp_path):
-    kept, passing = (Client(address, verbose=False, download_files=str(tmp_path / "downloads")) for _ in range(2))
+    kept, passing = (caller(address, tmp_path) for _ in range(2))
     before = files_in(root)
     for index, visitor in enumerate((kept, passing)):
         save_picture(tmp_path / f"visitor{index}.png", crowd[:, : 500 + 7 * index])
