@@ -27,9 +27,6 @@ def tab(newcomer: Any, server: str, repository: Path) -> Any:
     if not (weights_of(repository) / "compact_segmentation.safetensors").is_file():
         pytest.skip("weights/compact_segmentation.safetensors is not there")
     newcomer.page.goto(f"{server}?tab=segmentation")
-    newcomer.page.wait_for_selector("#tasks")
-    if not newcomer.page.locator("#segmentation-result").count():
-        pytest.skip("the page has no segmentation tab yet")
     newcomer.page.wait_for_selector("#segmentation-result .viewer.full")
     return newcomer
 
@@ -91,9 +88,14 @@ def test_the_example_is_there_at_once_and_sliders_need_no_network(tab: Any) -> N
     before, count = runs_of(page), shown(page)
     set_slider(page, "Overlay opacity", 0.2)
     wait_for_redraw(page, count)
+    press_middle(page)
+    wait_for_words(page, "#segmentation-pixel", "at T = 1")
+    set_slider(page, "Softmax temperature", 3)  # leaves the winners, and with them the overlay, as they are
+    wait_for_words(page, "#segmentation-pixel", "at T = 3")
     count = shown(page)
-    set_slider(page, "Softmax temperature", 3)
+    set_slider(page, "Least confidence", 0.9)
     wait_for_redraw(page, count)
+    wait_for_words(page, "#segmentation-status", "undecided")
     assert runs_of(page) == before
     wait_for_address(page, "opacity=0.2")
     wait_for_address(page, "temperature=3")
