@@ -147,6 +147,11 @@ class Segmentation:
         """ "31 % person, 4 % dog, the rest background" for screen readers, the command line and the API."""
         things = [area for area in self.areas if area.name != BACKGROUND and area.percent >= _LEAST_NAMED]
         if not things:
+            if self.undecided_percent >= _LEAST_NAMED:
+                share = percent_in_words(self.undecided_percent)
+                return f"No class above the confidence asked: {share} undecided" + (
+                    ", the rest background" if any(area.name == BACKGROUND for area in self.areas) else ""
+                )
             return "Nothing but background" if BACKGROUND in self.categories else "No class above the confidence asked"
         words = [f"{percent_in_words(area.percent)} {area.name}" for area in things]
         if self.undecided_percent >= _LEAST_NAMED:
