@@ -56,6 +56,13 @@ class Segmentation:
     def categories(self) -> tuple[str, ...]:
         return self.raw.categories
 
+    def take_over(self, earlier: Segmentation) -> None:
+        """Keep the maps of an earlier result that hold here too: winners of the same output, and how sure they are."""
+        if earlier.raw is not self.raw:
+            return
+        kept = ["_winner"] + (["_statistics", "confidence"] if earlier.temperature == self.temperature else [])
+        self.__dict__ |= {name: earlier.__dict__[name] for name in kept if name in earlier.__dict__}
+
     @cached_property
     def _winner(self) -> tuple[np.ndarray, np.ndarray]:
         return label_map(self.raw.logits, self.raw.extent, self.raw.height, self.raw.width)

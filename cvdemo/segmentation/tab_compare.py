@@ -47,7 +47,8 @@ class CompareSettings(SegmentationSettings):
 
     second: str = setting(
         default_second(), label="Second model (runs the network again)", network=True,
-        choices=tuple(spec.name for spec in registry.models(task=TASK)), help="What the model on the left is held against.",
+        choices=tuple(spec.name for spec in registry.models(task=TASK)),
+        help="What the model on the left is held against.",
     )  # fmt: skip
 
 
