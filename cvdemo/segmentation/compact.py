@@ -123,7 +123,7 @@ def _register(
 
 _register(
     SPEC_NAME,
-    "Compact U-Net, 21 classes (ships with cvdemo)",
+    "Compact U-Net, 21 classes",
     VOC_CLASSES,
     LONG_SIDE,
     "compact_segmentation.safetensors",
@@ -133,7 +133,7 @@ _register(
 )
 _register(
     STREETS_NAME,
-    "Compact U-Net, street scenes (ships with cvdemo)",
+    "Compact U-Net, street scenes",
     CAMVID_CLASSES,
     STREETS_LONG_SIDE,
     "compact_streets.safetensors",

@@ -38,6 +38,18 @@ _CAMVID_ORIGINAL = (
     (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (0, 0, 192), (128, 128, 0),
     (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
 )  # fmt: skip
+# The colours of the other CamVid classes, by the class of the eleven that counts them: the grouping of SegNet.
+_CAMVID_GROUPED = {
+    "building": ((192, 0, 128), (0, 128, 64), (64, 0, 64), (64, 192, 0)),  # archway, bridge, tunnel, wall
+    "pole": ((0, 0, 64),),  # traffic cone
+    "road": ((128, 0, 192), (192, 0, 64)),  # lane markings, driving and other
+    "pavement": ((64, 192, 128), (128, 128, 192)),  # parking block, road shoulder
+    "tree": ((192, 192, 0),),  # other vegetation
+    "sign": ((128, 128, 64), (0, 64, 64)),  # other text, traffic light
+    "car": ((64, 128, 192), (192, 128, 192), (192, 64, 128), (128, 64, 64)),  # pick-up, lorry or bus, train, other
+    "pedestrian": ((192, 128, 64), (64, 0, 192), (64, 128, 64)),  # child, pram, animal
+    "cyclist": ((192, 0, 192),),  # motorcycle
+}
 _SEGNET_PAVEMENT = (60, 40, 222)  # SegNet's copy of CamVid colours this one class differently
 
 
@@ -59,6 +71,8 @@ def known_palettes(categories: Sequence[str]) -> tuple[dict[tuple[int, int, int]
         return {**original, (224, 224, 192): _VOID}, _numbered(VOC_COLOURS)
     if tuple(categories) == CAMVID_CLASSES:
         original = _numbered(np.array(_CAMVID_ORIGINAL, np.uint8))
+        for name, colours in _CAMVID_GROUPED.items():
+            original |= dict.fromkeys(colours, CAMVID_CLASSES.index(name))
         return {**original, _SEGNET_PAVEMENT: CAMVID_CLASSES.index("pavement"), (0, 0, 0): _VOID}, {
             **_numbered(CAMVID_COLOURS),
             (0, 0, 0): _VOID,

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import cv2
 import numpy as np
 
 from cvdemo.core import registry
@@ -38,6 +39,7 @@ SHOW = ("overlay", "confidence", "entropy")
 EXPORTS = {"png": "Overlay PNG", "index": "Index PNG", "cut-out": "Cut-out PNG", "json": "JSON", "coco": "COCO JSON",
            "csv": "CSV"}  # fmt: skip
 STAGE_WORDS = {"preprocess": "prepare", "decode": "read out"}
+_COARSE_SIDE = 480  # confidence and entropy are as smooth as the logits: larger pictures show them enlarged
 _RAW_MASKS = 24  # objects whose raw mask is drawn in the list
 VOC_OF_COCO = {coco: voc for voc, coco in COCO_NAMES.items()}
 
@@ -80,6 +82,7 @@ class Look:
     small: SegmentationInference
     before: str = ""
     _decoded: dict[Any, Found] = field(default_factory=dict)
+    _coarse: dict[str, Segmentation] = field(default_factory=dict)
 
     @classmethod
     def of(cls, picture: Picture, display: np.ndarray, inference: SegmentationInference, before: str = "") -> Look:
@@ -92,10 +95,28 @@ class Look:
                settings.mask_threshold, settings.max_instances)  # fmt: skip
         known = self._decoded.get(key)
         if known is None:
-            known = decode(self.small, settings)
+            known = decode(self.small, settings, next(iter(self._decoded.values()), None))
             self._decoded.clear()
             self._decoded[key] = known
         return known
+
+    def coarse(self, found: Segmentation) -> Segmentation:
+        """The same result on at most 480 pixels, for what is a mean over the picture or a smooth map of it."""
+        scale = _COARSE_SIDE / max(found.height, found.width)
+        if scale >= 1:
+            found.entropy  # noqa: B018  (with the confidence, in one pass over the classes)
+            return found
+        earlier = self._coarse.get("last")
+        if earlier is None:
+            size = [max(1, round(side * scale)) for side in (found.height, found.width)]
+            raw = at_size(self.small, *size).raw
+            assert not isinstance(raw, RawInstances)
+            earlier = Segmentation(raw)
+        coarse = Segmentation(earlier.raw, found.temperature, found.min_confidence, found.chosen)
+        coarse.take_over(earlier)
+        coarse.entropy  # noqa: B018  (as above)
+        self._coarse["last"] = coarse
+        return coarse
 
 
 @dataclass(frozen=True)
@@ -149,9 +170,11 @@ def value_map(look: Look, found: Found, show: str) -> np.ndarray:
     Of objects: the largest mask probability at the pixel, and the entropy of inside against outside.
     """
     if isinstance(found, Segmentation):
-        if show == "confidence":
-            return draw_values(found.confidence, 0.0, 1.0, bar=False)
-        return draw_values(found.entropy, 0.0, entropy_limit(found), bar=False)
+        coarse, limit = look.coarse(found), entropy_limit(found)
+        values, most = (coarse.confidence, 1.0) if show == "confidence" else (coarse.entropy, limit)
+        if values.shape != (found.height, found.width):
+            values = cv2.resize(values, (found.width, found.height), interpolation=cv2.INTER_LINEAR)
+        return draw_values(values, 0.0, most, bar=False)
     raw = look.small.raw
     assert isinstance(raw, RawInstances)
     inside = np.zeros((found.height, found.width), np.float32)
@@ -245,14 +268,15 @@ def pixel_html(look: Look, settings: SegmentationSettings, place: tuple[int, int
         return '<p class="hint">Press a place in the picture, or go there with the arrow keys, to ask about it.</p>'
     x = min(max(place[0], 0), look.picture.width - 1)
     y = min(max(place[1], 0), look.picture.height - 1)
-    found = decode(look.inference, settings)
+    raw = look.inference.raw
     heading = f'<p class="said">Pixel ({x}, {y}): '
-    if isinstance(found, InstanceSegmentation):
+    if isinstance(raw, RawInstances):
+        found = decode(raw, settings)
         rows = found.at(x, y)
         listed = "".join(_bar(found.names[row], float(found.scores[row])) for row in rows)
         words = f"{len(rows)} object{'' if len(rows) == 1 else 's'} here, with their scores" if rows else "no object"
         return f'{heading}{words}</p><ol class="class-bars">{listed}</ol>'
-    ranked = found.probabilities_at(x, y)
+    ranked = Segmentation(raw, settings.temperature).probabilities_at(x, y)  # of the one pixel, without a label map
     bits = -sum(share * math.log2(share) for _, share in ranked if share > 0)
     listed = "".join(_bar(name, share) for name, share in ranked[:top])
     if len(ranked) > top:
@@ -278,10 +302,15 @@ def results_html(look: Look, found: Found, colours: Mapping[str, Colour] | None 
     if isinstance(found, InstanceSegmentation):
         return _objects_html(look, found, colours)
     table = colours_of(found.categories, colours)
-    sums = np.bincount(found.labels.ravel(), weights=found.confidence.ravel().astype(np.float64), minlength=256)
+    coarse = look.coarse(found)
+    counts = np.maximum(coarse.counts, 1)
+    means = (
+        np.bincount(coarse.labels.ravel(), weights=coarse.confidence.ravel().astype(np.float64), minlength=256) / counts
+    )
     rows = "".join(
         f"<tr><td>{_swatch(hex_of(tuple(table[a.index].tolist())))}{html.escape(a.name)}</td><td>{a.percent:.2f} %</td>"
-        f'<td>{sums[a.index] / a.pixels:.3f}</td><td class="bar"><div style="width:{a.percent:.2f}%"></div></td></tr>'
+        f"<td>{format(means[a.index], '.3f') if coarse.counts[a.index] else ''}</td>"
+        f'<td class="bar"><div style="width:{a.percent:.2f}%"></div></td></tr>'
         for a in found.areas
     )
     if found.undecided_percent > 0:
@@ -334,13 +363,14 @@ def numbers_html(look: Look, found: Found) -> str:
     if isinstance(found, Segmentation):
         assert not isinstance(raw, RawInstances)
         classes, height, width = raw.logits.shape
+        coarse = look.coarse(found)
         cell = (raw.extent[2] - raw.extent[0]) / width
         rows += [
             ("Network's output", f"{classes} logits in each of {width} x {height} cells"),
             ("A cell covers", f"{cell:.1f} x {cell:.1f} px of the picture; between the cells logits are interpolated"),
             ("Logits", f"{float(raw.logits.min()):.1f} to {float(raw.logits.max()):.1f}"),
-            ("Mean confidence", f"{float(found.confidence.mean()):.3f}"),
-            ("Mean entropy", f"{float(found.entropy.mean()):.3f} bits of at most {entropy_limit(found):.2f}"),
+            ("Mean confidence", f"{float(coarse.confidence.mean()):.3f}"),
+            ("Mean entropy", f"{float(coarse.entropy.mean()):.3f} bits of at most {entropy_limit(found):.2f}"),
             ("Undecided", f"{found.undecided_percent:.2f} % of the pixels"),
         ]
     else:

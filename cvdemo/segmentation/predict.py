@@ -120,19 +120,32 @@ def infer(
 
 
 @overload
-def decode(inference: RawSegmentation, settings: SegmentationSettings) -> Segmentation: ...
+def decode(
+    inference: RawSegmentation,
+    settings: SegmentationSettings,
+    earlier: Segmentation | InstanceSegmentation | None = None,
+) -> Segmentation: ...
 @overload
-def decode(inference: RawInstances, settings: SegmentationSettings) -> InstanceSegmentation: ...
+def decode(
+    inference: RawInstances, settings: SegmentationSettings, earlier: Segmentation | InstanceSegmentation | None = None
+) -> InstanceSegmentation: ...
 @overload
-def decode(inference: SegmentationInference, settings: SegmentationSettings) -> Segmentation | InstanceSegmentation: ...
+def decode(
+    inference: SegmentationInference,
+    settings: SegmentationSettings,
+    earlier: Segmentation | InstanceSegmentation | None = None,
+) -> Segmentation | InstanceSegmentation: ...
 
 
 def decode(
-    inference: SegmentationInference | RawSegmentation | RawInstances, settings: SegmentationSettings
+    inference: SegmentationInference | RawSegmentation | RawInstances,
+    settings: SegmentationSettings,
+    earlier: Segmentation | InstanceSegmentation | None = None,
 ) -> Segmentation | InstanceSegmentation:
     """What the settings make of the network's output; no network is touched.
 
     A semantic output becomes a label map with areas, confidence and entropy; instances are filtered and pasted.
+    earlier: another result for the same output, whose maps are not made again where they still hold.
     """
     raw = inference.raw if isinstance(inference, SegmentationInference) else inference
     if isinstance(raw, RawInstances):
@@ -145,6 +158,8 @@ def decode(
         )
     chosen = frozenset(settings.classes) & frozenset(raw.categories)
     found = Segmentation(raw, settings.temperature, settings.min_confidence, chosen)
+    if isinstance(earlier, Segmentation):
+        found.take_over(earlier)
     found.labels  # noqa: B018  (worked out now, so that the caller's clock sees it here)
     return found
 

@@ -56,6 +56,13 @@ class Segmentation:
     def categories(self) -> tuple[str, ...]:
         return self.raw.categories
 
+    def take_over(self, earlier: Segmentation) -> None:
+        """Keep the maps of an earlier result that hold here too: winners of the same output, and how sure they are."""
+        if earlier.raw is not self.raw:
+            return
+        kept = ["_winner"] + (["_statistics", "confidence"] if earlier.temperature == self.temperature else [])
+        self.__dict__ |= {name: earlier.__dict__[name] for name in kept if name in earlier.__dict__}
+
     @cached_property
     def _winner(self) -> tuple[np.ndarray, np.ndarray]:
         return label_map(self.raw.logits, self.raw.extent, self.raw.height, self.raw.width)
@@ -147,6 +154,11 @@ class Segmentation:
         """ "31 % person, 4 % dog, the rest background" for screen readers, the command line and the API."""
         things = [area for area in self.areas if area.name != BACKGROUND and area.percent >= _LEAST_NAMED]
         if not things:
+            if self.undecided_percent >= _LEAST_NAMED:
+                share = percent_in_words(self.undecided_percent)
+                return f"No class above the confidence asked: {share} undecided" + (
+                    ", the rest background" if any(area.name == BACKGROUND for area in self.areas) else ""
+                )
             return "Nothing but background" if BACKGROUND in self.categories else "No class above the confidence asked"
         words = [f"{percent_in_words(area.percent)} {area.name}" for area in things]
         if self.undecided_percent >= _LEAST_NAMED:

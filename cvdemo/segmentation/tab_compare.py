@@ -13,8 +13,11 @@ import gradio as gr
 from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture
+from cvdemo.core.settings import setting
 from cvdemo.segmentation import compare_view as view
+from cvdemo.segmentation import models as models  # registers those the settings may name
 from cvdemo.segmentation import tab_shared as shared_parts
+from cvdemo.segmentation.compact import SPEC_NAME
 from cvdemo.segmentation.overlay_view import Look
 from cvdemo.segmentation.predict import TASK, SegmentationSettings, draw
 from cvdemo.segmentation.tab_shared import COMPARE, key_of
@@ -27,10 +30,26 @@ from cvdemo.ui.widgets import model_choices, read_settings, settings_components
 
 NAMES = ("opacity", "outline", "min_confidence")
 PREFIX = "compare_"
-SECOND = "lraspp_mobilenet_v3_large"
-SHIPPED = "compact-streets"
+SECONDS = ("lraspp_mobilenet_v3_large", "compact-streets", SPEC_NAME)  # the first that can run is the one to begin with
 LIVE = (("segmentation", "live", "first"), ("segmentation", "live", "second"))
 TITLES = ("The model on the left of the page", "The second model", "Where they differ")
+
+
+def default_second() -> str:
+    """The model to begin with: a small published one where its weights are or can be had, else one that ships."""
+    ready = (name for name in SECONDS if registry.availability(registry.get(name)).ok)
+    return next(ready, SECONDS[0])
+
+
+@dataclass(frozen=True)
+class CompareSettings(SegmentationSettings):
+    """The task's settings, and which model is the second one."""
+
+    second: str = setting(
+        default_second(), label="Second model (runs the network again)", network=True,
+        choices=tuple(spec.name for spec in registry.models(task=TASK)),
+        help="What the model on the left is held against.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,15 +93,10 @@ def create_compare_view(shared: Shared) -> View:
         COMPARE,
         live=LiveView(COMPARE, _step, [parts.second, *parts.settings], outputs),
         refresh=Refresh(_run, inputs, outputs),
-        settings=SegmentationSettings,
-        controls=dict(zip(NAMES, parts.settings)),
+        settings=CompareSettings,
+        controls={"second": parts.second, **dict(zip(NAMES, parts.settings))},
         prefix=PREFIX,
     )
-
-
-def default_second() -> str:
-    """The model to begin with: a small published one where its weights are or can be had, else the one that ships."""
-    return SECOND if registry.availability(registry.get(SECOND)).ok else SHIPPED
 
 
 def drawn(looks: list[Look], values: tuple[Any, ...], live: bool = False) -> tuple[Any, ...]:
@@ -123,7 +137,7 @@ def _components() -> Parts:
     line = gr.HTML(status(), elem_id="segmentation-compare-status")
     with gr.Row():
         second = gr.Dropdown(
-            model_choices(TASK), value=default_second(), label="Second model (runs the network again)",
+            model_choices(TASK), value=CompareSettings().second, label="Second model (runs the network again)",
             filterable=False, elem_id="segmentation-second",
         )  # fmt: skip
         settings = settings_components(SegmentationSettings, NAMES)

@@ -174,7 +174,7 @@ def _components() -> Parts:
             over_time = gr.HTML(NO_CLIP, elem_id="segmentation-over-time", apply_default_css=False)
         with gr.Tab("Download"):
             gr.Markdown("Pictures in full size: as shown, the class index of every pixel, or what is shown with alpha.")
-            with gr.Row():
+            with gr.Row(equal_height=True):
                 downloads = {kind: gr.Button(label, min_width=110) for kind, label in EXPORTS.items()}
                 downloads["video"] = gr.Button("CSV of the video", min_width=110)
             hidden = gr.DownloadButton("Download", elem_id="segmentation-download", elem_classes="off-screen")

@@ -88,7 +88,7 @@ def _components() -> Parts:
         "segmentation-truth", "The truth appears here, and over it what the model found.", "Truth", "Prediction"
     )
     line = gr.HTML(NOTHING, elem_id="segmentation-truth-status")
-    with gr.Row():
+    with gr.Row(equal_height=True):
         upload = upload_button(
             "Bring a mask or COCO json", file_types=[".png", ".bmp", ".gif", ".tif", ".tiff", ".json"],
             variant="primary", elem_id="segmentation-truth-file",

@@ -38,7 +38,7 @@ _CSS = """
 
 # ``value`` is {"src", "alt", "width", "height", "before"}; width and height are those of the picture that was analysed.
 _SCRIPT = """
-let newest = 0, size = null, place = null, waiting = 0;
+let newest = 0, size = null, place = null, waiting = 0, told = 0;
 const figure = () => element.querySelector(".viewer");
 const picture = (name) => element.querySelector("img." + name);
 const frame = () => {
@@ -71,7 +71,9 @@ const mark = () => {
 const tell = () => {
   mark();
   clearTimeout(waiting);
-  waiting = setTimeout(() => trigger("click", {x: place[0], y: place[1]}), 40);
+  told = Date.now();
+  const [x, y] = place;
+  waiting = setTimeout(() => trigger("click", {x, y}), 40);
 };
 const show = async () => {
   const value = props.value, turn = ++newest;
@@ -89,8 +91,9 @@ const show = async () => {
   if (turn !== newest) return;
   const same = size && size[0] === value.width && size[1] === value.height;
   size = [value.width, value.height];
-  if (!same || !value.place) place = null;
-  if (value.place) place = value.place;
+  // Pictures that were on their way when a place was pressed, as the camera's are, do not know of it yet.
+  const late = same && Date.now() - told < 1500;
+  if (!late) place = value.place || null;
   picture("after").src = value.src;
   picture("after").alt = value.alt || "";
   if (value.before) { if (picture("before").src !== value.before) picture("before").src = value.before; }

@@ -77,7 +77,7 @@ def _video_inputs(task: str, words: str) -> dict[str, Any]:
         1, 10, 1, step=1, label="Every n-th frame", buttons=[],
         info="Larger is faster and less smooth. Needs the network.",
     )  # fmt: skip
-    with gr.Row():
+    with gr.Row(equal_height=True):
         start = gr.Button(words, variant="primary", elem_id=f"{task}-run-video")
         stop = gr.Button("Stop", elem_id=f"{task}-stop")
     return {"clip": clip, "stride": stride, "start": start, "stop": stop}

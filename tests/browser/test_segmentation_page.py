@@ -27,9 +27,6 @@ def tab(newcomer: Any, server: str, repository: Path) -> Any:
     if not (weights_of(repository) / "compact_segmentation.safetensors").is_file():
         pytest.skip("weights/compact_segmentation.safetensors is not there")
     newcomer.page.goto(f"{server}?tab=segmentation")
-    newcomer.page.wait_for_selector("#tasks")
-    if not newcomer.page.locator("#segmentation-result").count():
-        pytest.skip("the page has no segmentation tab yet")
     newcomer.page.wait_for_selector("#segmentation-result .viewer.full")
     return newcomer
 
@@ -80,6 +77,12 @@ def runs_of(page: Any) -> int:
     return sum(int(found) for found in re.findall(r"(\d+) runs", text))
 
 
+def bring_truth(page: Any, path: Path) -> None:
+    with page.expect_file_chooser() as chosen:
+        page.click("#segmentation-truth-file")
+    chosen.value.set_files(path)
+
+
 def press_middle(page: Any) -> None:
     box = page.locator("#segmentation-result .viewer").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -91,9 +94,14 @@ def test_the_example_is_there_at_once_and_sliders_need_no_network(tab: Any) -> N
     before, count = runs_of(page), shown(page)
     set_slider(page, "Overlay opacity", 0.2)
     wait_for_redraw(page, count)
+    press_middle(page)
+    wait_for_words(page, "#segmentation-pixel", "at T = 1")
+    set_slider(page, "Softmax temperature", 3)  # leaves the winners, and with them the overlay, as they are
+    wait_for_words(page, "#segmentation-pixel", "at T = 3")
     count = shown(page)
-    set_slider(page, "Softmax temperature", 3)
+    set_slider(page, "Least confidence", 0.8)
     wait_for_redraw(page, count)
+    wait_for_words(page, "#segmentation-status", "undecided")
     assert runs_of(page) == before
     wait_for_address(page, "opacity=0.2")
     wait_for_address(page, "temperature=3")
@@ -167,6 +175,14 @@ def test_two_models_are_compared_and_each_runs_once(tab: Any, repository: Path) 
     page = tab.page
     open_view(page, "Compare")
     page.wait_for_selector("#segmentation-compare-2 .viewer.full")
+    assert "street scenes" in page.input_value("#segmentation-second input")
+    page.click("#segmentation-second input")
+    page.get_by_role("option", name=re.compile("21 classes")).click()
+    wait_for_words(page, "#segmentation-compare-status", "Twice the same model")
+    wait_for_address(page, "compare_second=compact-segmentation")
+    page.click("#segmentation-second input")
+    page.get_by_role("option", name=re.compile("street scenes")).click()
+    wait_for_words(page, "#segmentation-compare-status", "against")
     assert re.search(r"differ on [\d.]+ %", sentence(page, "#segmentation-compare-status"))
     before, count = runs_of(page), shown(page, "#segmentation-compare-2")
     set_slider(page, "Least confidence", 0.5)
@@ -187,7 +203,7 @@ def test_a_mask_is_measured_and_a_wrong_one_explained(tab: Any, tmp_path: Path) 
     waiting.value.save_as(mask)
     open_view(page, "Ground truth")
     wait_for_words(page, "#segmentation-truth-status", "no ground truth")
-    page.set_input_files("#segmentation-truth-file input[type=file]", mask)
+    bring_truth(page, mask)
     wait_for_words(page, "#segmentation-truth-status", "Pixel accuracy 1.000")
     wait_for_words(page, "#segmentation-measures", "slide 158")
     before = runs_of(page)
@@ -198,7 +214,7 @@ def test_a_mask_is_measured_and_a_wrong_one_explained(tab: Any, tmp_path: Path) 
     assert runs_of(page) == before
     wrong = tmp_path / "wrong.png"
     Image.fromarray(np.zeros((5, 7), np.uint8)).save(wrong)
-    page.set_input_files("#segmentation-truth-file input[type=file]", wrong)
+    bring_truth(page, wrong)
     wait_for_words(page, "#segmentation-truth-status", "7 x 5")
     assert tab.errors == []
 

@@ -10,7 +10,7 @@ from pycocotools import mask as reference
 
 from cvdemo.core.errors import InputError
 from cvdemo.segmentation.export import index_png
-from cvdemo.segmentation.ground_truth import paint, read_truth, voc_palette
+from cvdemo.segmentation.ground_truth import known_palettes, paint, read_truth, voc_palette
 from cvdemo.segmentation.labels import CAMVID_CLASSES, IGNORE, VOC_CLASSES
 
 SIZE = (23, 31)
@@ -86,6 +86,22 @@ def test_colours_of_voc_and_camvid(tmp_path):
     found = read(tmp_path / "camvid.png", CAMVID_CLASSES)
     assert (found[0, 0], found[15, 0], found[22, 3]) == tuple(map(CAMVID_CLASSES.index, ("car", "sky", "pavement")))
     assert (found[20:, 9:] == IGNORE).all(), "black is void"
+
+
+def test_all_colours_of_camvid_are_counted_in_the_eleven_classes(tmp_path):
+    published = {
+        (64, 192, 0): "building", (0, 128, 64): "building", (0, 0, 64): "pole", (128, 0, 192): "road",
+        (128, 128, 192): "pavement", (192, 192, 0): "tree", (0, 64, 64): "sign", (64, 64, 128): "fence",
+        (192, 128, 192): "car", (64, 128, 192): "car", (192, 128, 64): "pedestrian", (192, 0, 192): "cyclist",
+        (0, 128, 192): "cyclist",
+    }  # fmt: skip
+    streets = np.resize(np.array(list(published), np.uint8), (*SIZE, 3))
+    Image.fromarray(streets).save(tmp_path / "camvid.png")
+    found = read(tmp_path / "camvid.png", CAMVID_CLASSES)
+    names = np.resize(np.array([CAMVID_CLASSES.index(name) for name in published.values()]), SIZE)
+    np.testing.assert_array_equal(found, names)
+    palette = known_palettes(CAMVID_CLASSES)[0]
+    assert len(palette) == 33, "32 classes, and SegNet's other colour of the pavement"
 
 
 def test_masks_that_cannot_be_used_say_why(tmp_path):

@@ -15,6 +15,7 @@ from cvdemo.segmentation.labels import VOC_CLASSES
 from cvdemo.segmentation.overlay_view import EXPORTS, Look, OverlaySettings
 from cvdemo.segmentation.predict import SegmentationInference, decode
 from cvdemo.segmentation.raw import RawInstances, RawSegmentation, softmax
+from cvdemo.segmentation.result import Segmentation
 
 tasks.load_all()
 NAMES = ("cat", "dog", "person")
@@ -203,3 +204,24 @@ def test_words_are_escaped():
     bad = Look.of(look.picture, look.display, SegmentationInference(evil, {}, "cpu", "fp32", raw.model))
     assert "<i>" not in view.results_html(bad, bad.found(OverlaySettings()))
     assert "<i>" not in view.pixel_html(bad, OverlaySettings(), (70, 50))
+
+
+def test_large_pictures_are_averaged_on_a_coarse_copy_and_winners_are_found_once(monkeypatch):
+    shape = (600, 1000)
+    picture = Picture(np.zeros((*shape, 3), np.uint8), "large.png")
+    logits = np.random.default_rng(3).normal(0, 2, (len(VOC_CLASSES), 12, 20)).astype(np.float32)
+    raw = RawSegmentation(logits, VOC_CLASSES, (0, 0, 1000, 600), *shape, "compact-segmentation")
+    look = Look.of(picture, picture.pixels, SegmentationInference(raw, {}, "cpu", "fp32", "compact-segmentation"))
+    found = look.found(OverlaySettings(temperature=2.0))
+    coarse = look.coarse(found)
+    assert (coarse.height, coarse.width) == (288, 480)
+    assert abs(float(coarse.entropy.mean()) - float(found.entropy.mean())) < 0.01
+    enlarged = view.value_map(look, found, "confidence").astype(int)
+    exact = view.draw_values(found.confidence, 0.0, 1.0, bar=False).astype(int)
+    assert np.abs(enlarged - exact).mean() < 2
+    monkeypatch.setattr("cvdemo.segmentation.result.label_map", lambda *args: pytest.fail("found again"))
+    colder = look.found(OverlaySettings(temperature=0.5, min_confidence=0.4))
+    expected = Segmentation(look.small.raw, 0.5)
+    expected.take_over(found)
+    np.testing.assert_array_equal(colder.labels == 255, expected.confidence < 0.4)
+    assert look.coarse(colder).temperature == 0.5

@@ -41,7 +41,7 @@ def test_pixels_below_the_confidence_are_undecided():
     nothing = Segmentation(scene(sharpness=0.0), min_confidence=0.9)
     assert (nothing.labels == UNDECIDED).all()
     assert nothing.areas == ()
-    assert nothing.sentence() == "Nothing but background"
+    assert nothing.sentence() == "No class above the confidence asked: 100 % undecided"
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
