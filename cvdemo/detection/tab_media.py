@@ -107,7 +107,7 @@ def wire_live(parts: Parts, user_limit: int) -> None:
         [parts.camera, parts.model, parts.picture_state, parts.mode, parts.projector, *parts.settings],
         [parts.picture_state, parts.viewer, parts.status],
         stream_every=0.05,
-        time_limit=60,
+        time_limit=live.TIME_LIMIT,
         concurrency_limit=user_limit,
         concurrency_id="detection-live",
         show_progress="hidden",

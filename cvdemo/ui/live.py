@@ -1,4 +1,4 @@
-"""How many pictures a second a live session gets, measured over its last two seconds."""
+"""Live sessions: how long one may last, and how many pictures a second it gets, over its last two seconds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import deque
 from time import monotonic
 
 WINDOW = 2.0
+TIME_LIMIT = 1800  # seconds after which a stream ends by itself: longer than a demonstration, but a forgotten one ends
 
 _times: dict[str, deque[float]] = {}
 _lock = threading.Lock()

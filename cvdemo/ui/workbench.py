@@ -213,7 +213,7 @@ def _wire_live(plan: Plan, shared: Shared, views: list[View], line: Any, user_li
         [shared.camera, shared.model, shared.mode, shared.view, *inputs],
         [line, *outputs],
         stream_every=0.05,
-        time_limit=60,
+        time_limit=live.TIME_LIMIT,
         concurrency_limit=user_limit,
         concurrency_id=f"{plan.task}-live",
         show_progress="hidden",
