@@ -19,6 +19,7 @@ from cvdemo.pose.angles import ANGLES, HIGH_DEGREES, LOW_DEGREES, AngleSeries, R
 from cvdemo.pose.draw import MIDDLE, RIM
 from cvdemo.pose.poses import Poses
 from cvdemo.pose.predict import PoseSettings, decode
+from cvdemo.pose.skeleton import COCO_JOINTS
 from cvdemo.pose.skeleton_view import names_of, table_html
 from cvdemo.pose.tracks import PoseTracks
 from cvdemo.pose.video import PoseTrack
@@ -28,7 +29,8 @@ MOST_SEEN = 0
 """Stands for the person seen in most frames, in the menu of people."""
 EMPTY = (
     '<p class="hint">Choose a video on the left and press its button, or go live: the angle is drawn over time here, '
-    "and repetitions are counted. For a picture there is the table.</p>"
+    "and repetitions are counted. For a picture there is the table. The examples show people down to the chest only: "
+    "for elbows, hips and knees step back from the camera or choose a file of your own.</p>"
 )
 DEFINITION = (
     "The angle at the middle one of three joints: hip, knee, ankle for the knee; shoulder, elbow, wrist for the elbow; "
@@ -234,7 +236,10 @@ def picture_sentence(poses: Poses, angle: str) -> str:
     values = joint_angles(poses.keypoints, poses.visible)[:, list(ANGLES).index(angle)]
     known = [f"{value:.0f}°" for value in values if np.isfinite(value)]
     noun = "1 person" if len(poses) == 1 else f"{len(poses)} people"
-    found = f"{angle} {', '.join(known[:8])}" if known else f"the {angle} is not visible as a whole in this picture"
+    if known:
+        return f"{noun}; {angle} {', '.join(known[:8])}"
+    joints = [COCO_JOINTS[joint].split()[-1] for joint in ANGLES[angle]]
+    found = f"the {angle} is not measured: {joints[0]}, {joints[1]} and {joints[2]} must all be seen"
     return f"{noun}; {found}"
 
 

@@ -139,7 +139,8 @@ def draw_heatmap(
 
 
 def _captions(poses: Poses) -> list[str]:
-    names = [""] * len(poses) if poses.tracks is None else [f"#{number} " for number in poses.tracks.tolist()]
+    numbers = range(1, len(poses) + 1) if poses.tracks is None else poses.tracks.tolist()
+    names = [f"{number}: " if poses.tracks is None else f"#{number} " for number in numbers]
     return [f"{name}{score:.2f}" for name, score in zip(names, poses.box_scores.tolist())]
 
 

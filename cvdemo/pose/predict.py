@@ -39,11 +39,11 @@ PEOPLE_FLOOR = 0.15
 """People the detector is less sure of are not looked at; the slider starts here."""
 MOST_PEOPLE = 100
 """People of one picture that are looked at unless the caller says otherwise; the surest ones."""
-PEOPLE_IOU = 0.6
+PEOPLE_IOU = 0.5
 
 _DECODE_HELP = (
-    "How a joint is read from its heatmap. argmax: the highest cell; quarter: a quarter of a cell towards the higher "
-    "neighbour; sub-pixel: the summit of a Gaussian through it (DARK); own: as the model itself does it."
+    "argmax: the highest cell; quarter: a quarter of a cell on, to the higher neighbour; sub-pixel: the summit of a "
+    "Gaussian (DARK); own: as the model does it."
 )
 
 

@@ -121,7 +121,7 @@ def drawn(user: str, look: Look, controls: TruthControls) -> tuple[Any, ...]:
     if truth is None:
         poses = _everybody(look.inference)
         words = f"The picture; {poses.sentence()}"
-        return shown(look.display, words), status(view.NO_TRUTH), view.definitions_html()
+        return shown(look.display, words), status(view.NONE_YET, view.NO_TRUTH), view.definitions_html()
     raw = look.inference.raw
     people, remark = truth.of(look.picture.name, raw.height, raw.width)
     inference, given = look.inference, controls.boxes == TRUE

@@ -124,6 +124,8 @@ class Score:
         oks_joint: (17,) mean similarity of each joint alone, NaN where none is labelled.
         average: COCO's numbers, see ``coco_keypoint_metrics``.
         ap_joint: (17,) AP when only that joint is asked for, NaN where none is labelled.
+        right: (P, 17) bool, labelled joints within PCK's limit.
+        judged: (P,) bool, whether that limit is known: the person's torso is labelled.
     """
 
     truth: np.ndarray
@@ -137,6 +139,7 @@ class Score:
     average: Mapping[str, float]
     ap_joint: np.ndarray
     right: np.ndarray
+    judged: np.ndarray
 
 
 def assess(people: Sequence[Mapping[str, Any]], poses: Poses, *, given: bool, alpha: float = 0.2) -> Score:
@@ -169,6 +172,7 @@ def assess(people: Sequence[Mapping[str, Any]], poses: Poses, *, given: bool, al
         coco_keypoint_metrics([{**row, "image_id": 0} for row in people], results, [0]),
         np.array([one[1] for one in by_joint]),
         right,
+        np.isfinite(torsos),
     )
 
 

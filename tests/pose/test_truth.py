@@ -153,3 +153,19 @@ def test_panel_and_picture_show_right_and_wrong(document, standing):
         around = drawn[int(y) - 9 : int(y) + 9, int(x) - 9 : int(x) + 9]
         assert (around != 90).any()
     assert (pixels == 90).all()
+
+
+def test_somebody_without_a_torso_is_labelled_but_not_judged(document, standing):
+    rows = [{**document["annotations"][0]}]
+    labels = np.array(rows[0]["keypoints"], float).reshape(17, 3)
+    labels[11:13, 2] = 0
+    rows[0]["keypoints"] = labels.reshape(-1).tolist()
+    score = truth.assess(rows, people_at(standing, BOXES[:1]), given=False)
+    assert not score.judged.any()
+    assert "no torso labelled" in truth_view.sentence_of(score, "found")
+    text = truth_view.panel_html(score, truth.stand_in("a", people_at(standing)), "")
+    assert "<td>nose</td><td>1</td><td>-</td>" in text
+    pixels = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    drawn = truth_view.draw_truth(pixels, truth.true_poses(rows, HEIGHT, WIDTH), score, 1.0)
+    x, y = np.round(score.found[0, 5, :2]).astype(int)
+    assert (drawn[y, x] == 255).all()
