@@ -90,8 +90,8 @@ class AngleControls(Settings):
     )
 
     def over(self, base: PoseSettings) -> PoseSettings:
-        """A model's settings with this confidence and smoothing."""
-        return replace(base, joint_threshold=self.confidence, smoothing=self.calm)
+        """A model's settings with this confidence and smoothing; boxes, because they bear the people's numbers."""
+        return replace(base, joint_threshold=self.confidence, smoothing=self.calm, show_boxes=True)
 
 
 @dataclass(frozen=True, eq=False)

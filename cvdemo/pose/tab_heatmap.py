@@ -155,7 +155,7 @@ def _components() -> Parts:
             line = gr.HTML(status(), elem_id="pose-heatmap-status")
         with gr.Column(scale=3, min_width=240):
             person = gr.Dropdown(
-                [("nobody", -1)], value=-1, label="Person", filterable=False, elem_id="pose-heatmap-person"
+                [("whoever is surest", -1)], value=-1, label="Person", filterable=False, elem_id="pose-heatmap-person"
             )  # fmt: skip
             groups = {name: gr.Column(visible=settings.look in where) for name, where in GROUPS.items()}
             with groups["map"]:
