@@ -24,6 +24,8 @@ from cvdemo.ui.viewer import display_copy
 
 SKELETON, ANGLES, HEATMAP, TRUTH = "skeleton", "angles", "heatmap", "truth"
 LIVE = ("pose", "live")
+SHOWN = ("pose", "shown")
+"""Where the session's memory keeps the ``PoseSettings`` that the Skeleton view drew with last."""
 PROJECTOR_SCALE = 1.6
 LIVE_SECONDS = 60.0
 """How much of a live session the angle plot and its CSV go back."""

@@ -15,7 +15,7 @@ from cvdemo.pose import skeleton_view as view
 from cvdemo.pose import tab_shared as kept
 from cvdemo.pose import video
 from cvdemo.pose.predict import DEFAULT_MODEL, TASK, PoseSettings, settings_for
-from cvdemo.pose.tab_shared import LIVE, SKELETON, Look
+from cvdemo.pose.tab_shared import LIVE, SHOWN, SKELETON, Look
 from cvdemo.ui.background import Done, Stop, follow
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
@@ -85,6 +85,7 @@ def _run(request: gr.Request, path: str, model: str, projector: bool, *values: A
             lambda progress, cancel: kept.look_of(user, picture, model, progress=progress, cancel=cancel)
         ):
             if isinstance(event, Done):
+                memory_of(user).put(SHOWN, settings)
                 yield kept.key_of(picture, model), *drawn(event.value, settings, projector)
             else:
                 yield gr.skip(), gr.skip(), working(event.text, event.fraction), *(gr.skip(),) * 3
@@ -164,10 +165,10 @@ def _wire_sliders(parts: Parts, shared: Shared) -> None:
     """Every setting and the projector switch act on what the network returned."""
 
     def redraw(request: gr.Request, key: Any, mode: str, projector: bool, *values: Any) -> tuple[Any, ...]:
-        look = memory_of(session_of(request)).get(key) if key is not None and mode != "video" else None
-        if look is None:
-            return (gr.skip(),) * 5
-        return drawn(look, read_settings(PoseSettings, NAMES, values), projector)
+        memory, settings = memory_of(session_of(request)), read_settings(PoseSettings, NAMES, values)
+        memory.put(SHOWN, settings)
+        look = memory.get(key) if key is not None and mode != "video" else None
+        return (gr.skip(),) * 5 if look is None else drawn(look, settings, projector)
 
     inputs = [parts.current, shared.mode, shared.projector, *parts.settings]
     for widget in (*parts.settings, shared.projector):

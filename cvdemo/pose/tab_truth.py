@@ -15,7 +15,7 @@ from cvdemo.pose import truth as truths
 from cvdemo.pose import truth_view as view
 from cvdemo.pose.poses import Poses
 from cvdemo.pose.predict import PEOPLE_FLOOR, PoseInference, decode, settings_for
-from cvdemo.pose.tab_shared import TRUTH, Look
+from cvdemo.pose.tab_shared import SHOWN, TRUTH, Look
 from cvdemo.pose.truth_view import TRUE, TruthControls
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.memory import memory_of, picture_of
@@ -161,12 +161,15 @@ def _stand_in(request: gr.Request, path: str | None, model: str, *values: Any) -
     user = session_of(request)
     try:
         picture = picture_of(user, path)
-        poses = decode(kept.look_of(user, picture, model).inference, settings_for(model))
+        settings = memory_of(user).get(SHOWN) or settings_for(model)
+        poses = decode(kept.look_of(user, picture, model).inference, settings)
     except CvDemoError as error:
         yield gr.skip(), trouble(error), gr.skip()
         return
     if not poses.visible.any():
-        words = "No joints are shown on this picture now, so nothing can stand in for the truth."
+        words = (
+            "The Skeleton view shows no joints on this picture. Lower its joint confidence, or choose another picture."
+        )
         yield gr.skip(), problem(words), gr.skip()
         return
     memory_of(user).put(LOADED, truths.stand_in(picture.name, poses))
