@@ -20,7 +20,7 @@ from cvdemo.pose.draw import MIDDLE, RIM
 from cvdemo.pose.poses import Poses
 from cvdemo.pose.predict import PoseSettings, decode
 from cvdemo.pose.skeleton import COCO_JOINTS
-from cvdemo.pose.skeleton_view import names_of, table_html
+from cvdemo.pose.skeleton_view import names_of, sentence_of, table_html
 from cvdemo.pose.tracks import PoseTracks
 from cvdemo.pose.video import PoseTrack
 
@@ -53,8 +53,8 @@ PLOT_CSS = """
 .plot .other { stroke: currentColor; opacity: 0.35; stroke-width: 1; }
 .plot .level { stroke: var(--chart-wrong, #d55e00); stroke-width: 2; stroke-dasharray: 7 5; }
 .plot .rep { stroke: currentColor; opacity: 0.6; stroke-width: 1.5; stroke-dasharray: 2 3; }
-.plot .word { position: absolute; padding: 0 4px; background: var(--background-fill-primary); border-radius: 3px;
-  line-height: 1.3; }
+.plot .word { position: absolute; padding: 0 4px; border-radius: 3px; line-height: 1.3;
+  background: color-mix(in srgb, var(--background-fill-primary) 60%, transparent); }
 .plot .at { position: absolute; top: 2px; transform: translateX(-50%); font-weight: 700; padding: 0 4px;
   background: var(--background-fill-primary); border-radius: 3px; line-height: 1.3; }
 .plot .xs { grid-column: 2; position: relative; height: 1.6em; }
@@ -232,7 +232,7 @@ def _degrees(values: Iterable[float]) -> list[str]:
 def picture_sentence(poses: Poses, angle: str) -> str:
     """Such as "2 people; left knee 92°, 140°"."""
     if not len(poses):
-        return poses.sentence()
+        return sentence_of(poses)
     values = joint_angles(poses.keypoints, poses.visible)[:, list(ANGLES).index(angle)]
     known = [f"{value:.0f}°" for value in values if np.isfinite(value)]
     noun = "1 person" if len(poses) == 1 else f"{len(poses)} people"

@@ -20,7 +20,9 @@ from cvdemo.pose.tab_shared import Look, on_people, timing_line
 from cvdemo.ui.memory import Memory
 
 _EVERYBODY = 100
-NOBODY = "No person was found in this picture, so there is no heatmap. Choose another one."
+NOBODY = (
+    "No person was found in this picture, so there is no heatmap. Choose one that shows a person at least 60 px high."
+)
 NO_MAPS = (
     "{} answers with coordinates and has no heatmaps. Choose the heatmap model in the menu on the left, or look at "
     "regression and heatmap side by side."
