@@ -129,7 +129,10 @@ def drawn(user: str, look: Look, controls: TruthControls) -> tuple[Any, ...]:
         inference = kept.on_people(
             user, look.picture, look.inference.model, truths.boxes_of(people), memory_of(user)
         )  # fmt: skip
-    score = truths.assess(people, _everybody(inference), given=given, alpha=controls.alpha)
+    # what alpha does not change is kept while its slider moves
+    key = ("pose score", look.picture.name, look.picture.fingerprint, inference.model, given, truth)
+    known = memory_of(user).recall(key, lambda: truths.assess(people, _everybody(inference), given=given))
+    score = truths.with_alpha(known, controls.alpha)
     sentence = view.sentence_of(score, controls.boxes)
     pixels = view.draw_truth(look.display, truths.true_poses(people, raw.height, raw.width), score, look.scale)
     timing = kept.timing_line(inference)
