@@ -178,6 +178,26 @@ def test_stages_and_kinds_run_once_and_are_remembered(tab: Any, server: str, rep
     assert tab.errors == []
 
 
+def test_looks_whose_model_is_missing_show_the_person_and_say_why(tab: Any, server: str, repository: Path) -> None:
+    missing = missing_weights(repository, TWO_STAGE_WEIGHTS)
+    if len(missing) < len(TWO_STAGE_WEIGHTS):
+        pytest.skip("the weights of the lecture's models are there")
+    page = tab.page
+    page.goto(f"{server}?tab=pose&view=heatmap&example=portrait&look=stages")
+    page.wait_for_selector("#pose-heatmap .viewer.full")
+    wait_for_words(page, "#pose-heatmap-status", "compact_pose_hourglass.safetensors")
+    page.get_by_role("radio", name="Regression and heatmap").click()
+    wait_for_words(page, "#pose-heatmap-status", "compact_pose_regression.safetensors")
+    wait_for_words(page, "#pose-heatmap-caption", "nothing to compare it with")
+    page.get_by_role("radio", name="One joint's heatmap").click()
+    wait_for_words(page, "#pose-heatmap-status", "peak")
+    page.get_by_label("Model (runs the network again)").and_(page.locator("#pose input")).click()
+    options = page.get_by_role("option").all_inner_texts()
+    assert sum("its file is missing" in option for option in options) == len(TWO_STAGE_WEIGHTS)
+    assert not any("ships with cvdemo" in option and "missing" in option for option in options)
+    assert tab.errors == []
+
+
 def test_ground_truth_stand_in_and_bad_files(tab: Any, tmp_path: Path) -> None:
     page = tab.page
     set_slider(page, "Joint confidence", 0.01)
