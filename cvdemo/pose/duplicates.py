@@ -15,7 +15,8 @@ from cvdemo.pose.metrics import AREA_OF_BOX
 from cvdemo.pose.raw import RawPoses, peaks
 from cvdemo.pose.skeleton import OKS_SIGMAS
 
-SAME_OKS = 0.6
+SAME_OKS = 0.5
+"""The least similarity that COCO's evaluation takes for a match."""
 SEEN = 0.3
 """Score above which a joint has a say."""
 FEWEST_JOINTS = 3
