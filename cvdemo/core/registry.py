@@ -22,6 +22,8 @@ from cvdemo.core.weights import WeightsFile
 
 Tier = Literal["compact", "full"]
 RANDOM_WEIGHTS_KEY = "random_weights_for_tests"
+SHIPS = " (ships with cvdemo)"
+"""How the titles of the compact models end."""
 
 __all__ = [
     "RANDOM_WEIGHTS_KEY",
@@ -36,6 +38,7 @@ __all__ = [
     "models",
     "register",
     "register_model",
+    "title_of",
     "unregister",
 ]
 
@@ -208,6 +211,11 @@ def _what_is_wrong(files: list[WeightsFile], named: bool) -> str:
     return " and ".join(f"{file.filename} is {state}" for file, state in zip(files, states))
 
 
+def title_of(spec: ModelSpec, state: Availability) -> str:
+    """The model's title, without the claim that it ships with the program where its file is not there."""
+    return spec.title if state.ok else spec.title.removesuffix(SHIPS)
+
+
 def model_card(spec: ModelSpec) -> str:
     """The model's facts as Markdown: a heading, a table of facts, and how to get it when it is not available."""
     state = availability(spec)
@@ -230,7 +238,7 @@ def model_card(spec: ModelSpec) -> str:
     ]
     rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in facts if value)
     remedy = f"\n\n{state.remedy}" if state.remedy else ""
-    return f"### {spec.title}\n\n| | |\n|---|---|\n{rows}{remedy}\n"
+    return f"### {title_of(spec, state)}\n\n| | |\n|---|---|\n{rows}{remedy}\n"
 
 
 def _shortened(names: tuple[str, ...], limit: int = 8) -> str:

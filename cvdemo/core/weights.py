@@ -111,8 +111,8 @@ def remedy(file: WeightsFile) -> str:
     """One sentence on how to get the file by hand."""
     if not file.url:
         return (
-            f"Put {file.filename} into {weights_folder()}: from the project's repository where that has it, or made by "
-            "the recipe of its task (its train module)."
+            f"Put {file.filename} into {weights_folder()}: from the weights folder of the project's repository or, "
+            "where that has none yet, trained with the recipe of its task."
         )
     return (
         f"On a machine with network fetch {file.url} and put it under the name {file.filename} into {weights_folder()}."

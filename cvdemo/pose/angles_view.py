@@ -19,7 +19,8 @@ from cvdemo.pose.angles import ANGLES, HIGH_DEGREES, LOW_DEGREES, AngleSeries, R
 from cvdemo.pose.draw import MIDDLE, RIM
 from cvdemo.pose.poses import Poses
 from cvdemo.pose.predict import PoseSettings, decode
-from cvdemo.pose.skeleton_view import names_of, table_html
+from cvdemo.pose.skeleton import COCO_JOINTS
+from cvdemo.pose.skeleton_view import names_of, sentence_of, table_html
 from cvdemo.pose.tracks import PoseTracks
 from cvdemo.pose.video import PoseTrack
 
@@ -28,7 +29,8 @@ MOST_SEEN = 0
 """Stands for the person seen in most frames, in the menu of people."""
 EMPTY = (
     '<p class="hint">Choose a video on the left and press its button, or go live: the angle is drawn over time here, '
-    "and repetitions are counted. For a picture there is the table.</p>"
+    "and repetitions are counted. For a picture there is the table. The examples show people down to the chest only: "
+    "for elbows, hips and knees step back from the camera or choose a file of your own.</p>"
 )
 DEFINITION = (
     "The angle at the middle one of three joints: hip, knee, ankle for the knee; shoulder, elbow, wrist for the elbow; "
@@ -51,8 +53,8 @@ PLOT_CSS = """
 .plot .other { stroke: currentColor; opacity: 0.35; stroke-width: 1; }
 .plot .level { stroke: var(--chart-wrong, #d55e00); stroke-width: 2; stroke-dasharray: 7 5; }
 .plot .rep { stroke: currentColor; opacity: 0.6; stroke-width: 1.5; stroke-dasharray: 2 3; }
-.plot .word { position: absolute; padding: 0 4px; background: var(--background-fill-primary); border-radius: 3px;
-  line-height: 1.3; }
+.plot .word { position: absolute; padding: 0 4px; border-radius: 3px; line-height: 1.3;
+  background: color-mix(in srgb, var(--background-fill-primary) 60%, transparent); }
 .plot .at { position: absolute; top: 2px; transform: translateX(-50%); font-weight: 700; padding: 0 4px;
   background: var(--background-fill-primary); border-radius: 3px; line-height: 1.3; }
 .plot .xs { grid-column: 2; position: relative; height: 1.6em; }
@@ -88,8 +90,8 @@ class AngleControls(Settings):
     )
 
     def over(self, base: PoseSettings) -> PoseSettings:
-        """A model's settings with this confidence and smoothing."""
-        return replace(base, joint_threshold=self.confidence, smoothing=self.calm)
+        """A model's settings with this confidence and smoothing; boxes, because they bear the people's numbers."""
+        return replace(base, joint_threshold=self.confidence, smoothing=self.calm, show_boxes=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,11 +232,14 @@ def _degrees(values: Iterable[float]) -> list[str]:
 def picture_sentence(poses: Poses, angle: str) -> str:
     """Such as "2 people; left knee 92°, 140°"."""
     if not len(poses):
-        return poses.sentence()
+        return sentence_of(poses)
     values = joint_angles(poses.keypoints, poses.visible)[:, list(ANGLES).index(angle)]
     known = [f"{value:.0f}°" for value in values if np.isfinite(value)]
     noun = "1 person" if len(poses) == 1 else f"{len(poses)} people"
-    found = f"{angle} {', '.join(known[:8])}" if known else f"the {angle} is not visible as a whole in this picture"
+    if known:
+        return f"{noun}; {angle} {', '.join(known[:8])}"
+    joints = [COCO_JOINTS[joint].split()[-1] for joint in ANGLES[angle]]
+    found = f"the {angle} is not measured: {joints[0]}, {joints[1]} and {joints[2]} must all be seen"
     return f"{noun}; {found}"
 
 

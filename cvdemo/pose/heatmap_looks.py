@@ -20,7 +20,9 @@ from cvdemo.pose.tab_shared import Look, on_people, timing_line
 from cvdemo.ui.memory import Memory
 
 _EVERYBODY = 100
-NOBODY = "No person was found in this picture, so there is no heatmap. Choose another one."
+NOBODY = (
+    "No person was found in this picture, so there is no heatmap. Choose one that shows a person at least 60 px high."
+)
 NO_MAPS = (
     "{} answers with coordinates and has no heatmaps. Choose the heatmap model in the menu on the left, or look at "
     "regression and heatmap side by side."
@@ -29,13 +31,17 @@ NO_MAPS = (
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One state of the view. ``value``: of the canvas.   caption: under the picture, plain text."""
+    """One state of the view. ``value``: of the canvas.   caption: under the picture, plain text.
+
+    problem: why this look cannot be had here, and what to do, in the sentence's place.
+    """
 
     value: dict[str, Any] | None
     sentence: str
     timing: str = ""
     caption: str = ""
     table: str = ""
+    problem: str = ""
 
 
 def people_choices(look: Look) -> list[tuple[str, int]]:
@@ -59,12 +65,16 @@ def compose(
 ) -> Shown:  # fmt: skip
     """What the view shows of a person. memory: keeps further runs; None for webcam frames, which come only once.
 
-    Errors as in ``predict.infer``, such as WeightsError for a model that is not there.
+    Where a look's model is not there, the person is shown with the reason.   Errors as in ``predict.infer``.
     """
     raw = look.inference.raw
     if not 0 <= row < len(raw):
         value = on_canvas(look.display, "The picture; nobody was found in it", quality=quality)
         return Shown(value, NOBODY, timing_line(look.inference))
+    needed = {STAGES: (controls.two_stage,), KINDS: (view.REGRESSION_MODEL, view.HEATMAP_MODEL)}
+    missing = [name for name in needed.get(controls.look, ()) if not registry.availability(registry.get(name)).ok]
+    if missing:
+        return _without(look, row, controls.look, missing, quality)
     if controls.look == STAGES:
         return _stages(user, look, row, controls, memory, quality)
     if controls.look == KINDS:
@@ -72,6 +82,20 @@ def compose(
     if controls.look == COVER:
         return _cover(user, look, row, controls, memory, quality)
     return _joint(look, row, controls, quality)
+
+
+def _without(look: Look, row: int, wanted: str, missing: list[str], quality: int) -> Shown:
+    """The person as the present model sees it, and which model the look lacks."""
+    reasons = []
+    for name in missing:
+        spec = registry.get(name)
+        state = registry.availability(spec)
+        reasons.append(f"{registry.title_of(spec, state)}: {state.reason}. {state.remedy}")
+    words = f"“{view.LOOKS[wanted]}” cannot be shown here. {' '.join(reasons)}"
+    poses = one_person(look.inference.raw, row, settings_for(look.inference.model))
+    pixels = view.drawn_pose(view.frame_of(look.picture.pixels, look.inference.raw.regions[row]), poses)
+    caption = f"The person as {registry.get(look.inference.model).title} sees it; there is nothing to compare it with."
+    return Shown(on_canvas(pixels, caption, quality=quality), "", caption=caption, problem=words)
 
 
 def _joint(look: Look, row: int, controls: HeatmapControls, quality: int) -> Shown:

@@ -55,7 +55,9 @@ class HeatmapControls(Settings):
     """What the view looks at; only the rectangle, its filling and another model need the network."""
 
     look: str = setting(JOINT, label="What to look at", choices=tuple(LOOKS), help="Four experiments.")
-    joint: str = setting("nose", label="Joint", choices=COCO_JOINTS, help="Or point at it in the picture.")
+    joint: str = setting(
+        "nose", label="Joint", choices=COCO_JOINTS, help="Looking at one joint, you can also point at it."
+    )
     heat: float = setting(
         0.75, label="Heatmap over picture", minimum=0.0, maximum=1.0, step=0.05, help="Opacity of its highest cell."
     )

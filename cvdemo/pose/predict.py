@@ -22,6 +22,7 @@ from cvdemo.core.media import Picture
 from cvdemo.core.settings import Settings, setting
 from cvdemo.detection import predict as detection
 from cvdemo.pose.draw import draw_poses
+from cvdemo.pose.duplicates import without_duplicates
 from cvdemo.pose.heatmaps import DECODE_KINDS, decode_heatmaps
 from cvdemo.pose.poses import PERSON, Poses
 from cvdemo.pose.raw import TOP_DOWN, People, RawPoses, no_people, unit_scores
@@ -42,8 +43,8 @@ MOST_PEOPLE = 100
 PEOPLE_IOU = 0.6
 
 _DECODE_HELP = (
-    "How a joint is read from its heatmap. argmax: the highest cell; quarter: a quarter of a cell towards the higher "
-    "neighbour; sub-pixel: the summit of a Gaussian through it (DARK); own: as the model itself does it."
+    "argmax: the highest cell; quarter: a quarter of a cell on, to the higher neighbour; sub-pixel: the summit of a "
+    "Gaussian (DARK); own: as the model does it."
 )
 
 
@@ -138,6 +139,8 @@ def infer(
 ) -> PoseInference:
     """Find the people in a picture ((H, W, 3) uint8 RGB or ``Picture``) and run a pose model on all of them at once.
 
+    Somebody the detector found twice is in the result once.
+
     boxes: (N, 4) x1 y1 x2 y2 in pixels, people that are known already (true boxes, or those of an earlier run whose
     picture was painted over); the detector is then left out, and boxes without area or undefined are passed over.
     most: look at this many people only, the surest.   Errors as in ``Engine.run``.
@@ -161,6 +164,8 @@ def infer(
     ran = engine.run(spec, people, user=user, cancel=cancel, progress=progress)
     raw: RawPoses = ran.output
     raw = replace(raw, found=max(found, raw.found, len(raw)))
+    if boxes is None and spec.extras.get(TOP_DOWN):
+        raw = without_duplicates(raw)
     return PoseInference(raw, {**stages, **ran.stages}, ran.device, ran.precision, ran.model)
 
 

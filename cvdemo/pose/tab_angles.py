@@ -151,6 +151,7 @@ def _components() -> Parts:
                 label="Poses in the video", interactive=False, visible=False, elem_id="pose-angles-clip", height=420,
             )  # fmt: skip
             line = gr.HTML(status(), elem_id="pose-angles-status")
+            summary = gr.HTML("", css_template=view.PLOT_CSS, elem_id="pose-angles-summary", apply_default_css=False)
         with gr.Column(scale=3, min_width=240):
             first = settings_components(AngleControls, NAMES[:1])
             person = gr.Dropdown(
@@ -160,7 +161,6 @@ def _components() -> Parts:
             rest = settings_components(AngleControls, NAMES[1:])
             suggest = gr.Button("Thresholds from the curve", size="sm", elem_id="pose-angles-suggest")
             restart = gr.Button("Start the live count over", size="sm", elem_id="pose-angles-restart")
-    summary = gr.HTML("", css_template=view.PLOT_CSS, elem_id="pose-angles-summary", apply_default_css=False)
     plot = gr.HTML(view.EMPTY, css_template=view.PLOT_CSS, elem_id="pose-angles-plot", apply_default_css=False)
     table = gr.HTML(elem_id="pose-angles-table", apply_default_css=False)
     gr.Markdown(view.DEFINITION, elem_classes="privacy")

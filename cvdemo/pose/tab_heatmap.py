@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture
 from cvdemo.pose import heatmap_looks as looks
@@ -21,7 +22,7 @@ from cvdemo.pose.tab_shared import HEATMAP, Look
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
-from cvdemo.ui.viewer import status, trouble, working
+from cvdemo.ui.viewer import problem, status, trouble, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
 
@@ -114,7 +115,21 @@ def person_row(value: Any, choices: list[tuple[str, int]], *, same: bool) -> int
 def drawn(made: looks.Shown, live: bool = False) -> tuple[Any, ...]:
     """canvas, caption, status, table."""
     caption = f'<p class="hint">{html.escape(made.caption)}</p>' if made.caption else ""
-    return made.value, caption, status(made.sentence, made.timing, announce=not live), made.table
+    line = (
+        problem(made.problem)
+        if made.problem and not live
+        else status(made.problem or made.sentence, made.timing, announce=not live)
+    )
+    return made.value, caption, line, made.table
+
+
+def two_stage_choices() -> list[tuple[str, str]]:
+    """(label, name) of the models of two stages, with the reason where one is not there."""
+    states = {name: registry.availability(registry.get(name)) for name in view.TWO_STAGES}
+    return [
+        (title if states[name].ok else f"{title} · {states[name].reason}", name)
+        for name, title in view.TWO_STAGES.items()
+    ]
 
 
 def _step(user: str, picture: Picture, model: str, *values: Any) -> tuple[Any, ...]:
@@ -140,7 +155,7 @@ def _components() -> Parts:
             line = gr.HTML(status(), elem_id="pose-heatmap-status")
         with gr.Column(scale=3, min_width=240):
             person = gr.Dropdown(
-                [("nobody", -1)], value=-1, label="Person", filterable=False, elem_id="pose-heatmap-person"
+                [("whoever is surest", -1)], value=-1, label="Person", filterable=False, elem_id="pose-heatmap-person"
             )  # fmt: skip
             groups = {name: gr.Column(visible=settings.look in where) for name, where in GROUPS.items()}
             with groups["map"]:
@@ -149,9 +164,8 @@ def _components() -> Parts:
                 widgets |= settings_components(HeatmapControls, ("whole",))
             with groups["stages"]:
                 two_stage = gr.Dropdown(
-                    [(title, name) for name, title in view.TWO_STAGES.items()], value=settings.two_stage,
-                    label="Model of two stages", info="Runs the network, once per person.", filterable=False,
-                    elem_id="pose-two-stage",
+                    two_stage_choices(), value=settings.two_stage, label="Model of two stages",
+                    info="Runs the network, once per person.", filterable=False, elem_id="pose-two-stage",
                 )  # fmt: skip
             with groups["cover"]:
                 with gr.Row():

@@ -24,6 +24,8 @@ from cvdemo.ui.viewer import display_copy
 
 SKELETON, ANGLES, HEATMAP, TRUTH = "skeleton", "angles", "heatmap", "truth"
 LIVE = ("pose", "live")
+SHOWN = ("pose", "shown")
+"""Where the session's memory keeps the ``PoseSettings`` that the Skeleton view drew with last."""
 PROJECTOR_SCALE = 1.6
 LIVE_SECONDS = 60.0
 """How much of a live session the angle plot and its CSV go back."""
@@ -156,12 +158,14 @@ def for_projector(settings: PoseSettings, projector: bool) -> PoseSettings:
 
 
 def timing_line(inference: PoseInference, decoded: float = 0.0, drawn: float = 0.0) -> str:
-    """Such as "38 ms (people 22, crop 1, network 12, joints 1, draw 2) · cpu float32"; milliseconds of each step."""
+    """Such as "38 ms (people 22, crop 1, network 12, joints 1, draw 2) · cpu float32"; steps under half a
+    millisecond are left out.
+    """
     steps = {STAGE_WORDS.get(name, name): ms for name, ms in inference.stages.items()}
     steps |= {"joints": decoded, "draw": drawn}
-    parts = ", ".join(f"{name} {ms:.0f}" for name, ms in steps.items())
+    parts = ", ".join(f"{name} {ms:.0f}" for name, ms in steps.items() if ms >= 0.5)
     where = f" · {inference.device} {inference.precision}" if inference.device else ""
-    return f"{sum(steps.values()):.0f} ms ({parts}){where}"
+    return f"{sum(steps.values()):.0f} ms{f' ({parts})' if parts else ''}{where}"
 
 
 def timed_decode(inference: PoseInference, settings: PoseSettings) -> tuple[Poses, float]:

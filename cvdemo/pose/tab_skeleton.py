@@ -15,7 +15,7 @@ from cvdemo.pose import skeleton_view as view
 from cvdemo.pose import tab_shared as kept
 from cvdemo.pose import video
 from cvdemo.pose.predict import DEFAULT_MODEL, TASK, PoseSettings, settings_for
-from cvdemo.pose.tab_shared import LIVE, SKELETON, Look
+from cvdemo.pose.tab_shared import LIVE, SHOWN, SKELETON, Look
 from cvdemo.ui.background import Done, Stop, follow
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
@@ -27,6 +27,7 @@ FRONT = ("joint_threshold", "box_threshold", "decode", "style", "hidden_joints")
 MORE = ("show_oks", "show_boxes", "trails", "smoothing", "line_width", "max_people")
 NAMES = (*FRONT, *MORE)
 ALL_KINDS = {"png": "PNG", "json": "COCO keypoints JSON", "csv": "CSV"}
+OF_A_VIDEO = "A finished video has its own download button, in its upper right corner. Its angles are in Angles as CSV."
 STOPPED = "Press the button again to go on: frames already seen are kept."
 
 
@@ -59,7 +60,7 @@ def create_skeleton_view(shared: Shared) -> View:
     """Build the view inside the current ``gr.Tab``."""
     parts = _components()
     _wire_sliders(parts, shared)
-    _wire_downloads(parts)
+    _wire_downloads(parts, shared)
     _wire_modes(parts, shared)
     outputs, inputs = [parts.current, *parts.answer], [shared.projector, *parts.settings]
     return View(
@@ -84,6 +85,7 @@ def _run(request: gr.Request, path: str, model: str, projector: bool, *values: A
             lambda progress, cancel: kept.look_of(user, picture, model, progress=progress, cancel=cancel)
         ):
             if isinstance(event, Done):
+                memory_of(user).put(SHOWN, settings)
                 yield kept.key_of(picture, model), *drawn(event.value, settings, projector)
             else:
                 yield gr.skip(), gr.skip(), working(event.text, event.fraction), *(gr.skip(),) * 3
@@ -138,7 +140,10 @@ def _components() -> Parts:
         with gr.Tab("Numbers"):
             numbers = gr.HTML(elem_id="pose-numbers")
         with gr.Tab("Download"):
-            gr.Markdown("The picture in full size with its skeletons, or the joints as data.")
+            gr.Markdown(
+                "The picture, or the last one of the camera, in full size with its skeletons, or its joints as data. A "
+                "finished video has its own button, in its upper right corner."
+            )
             with gr.Row():
                 downloads = {kind: gr.Button(label) for kind, label in ALL_KINDS.items()}
             hidden = gr.DownloadButton("Download", elem_id="pose-download", elem_classes="off-screen")
@@ -160,10 +165,10 @@ def _wire_sliders(parts: Parts, shared: Shared) -> None:
     """Every setting and the projector switch act on what the network returned."""
 
     def redraw(request: gr.Request, key: Any, mode: str, projector: bool, *values: Any) -> tuple[Any, ...]:
-        look = memory_of(session_of(request)).get(key) if key is not None and mode != "video" else None
-        if look is None:
-            return (gr.skip(),) * 5
-        return drawn(look, read_settings(PoseSettings, NAMES, values), projector)
+        memory, settings = memory_of(session_of(request)), read_settings(PoseSettings, NAMES, values)
+        memory.put(SHOWN, settings)
+        look = memory.get(key) if key is not None and mode != "video" else None
+        return (gr.skip(),) * 5 if look is None else drawn(look, settings, projector)
 
     inputs = [parts.current, shared.mode, shared.projector, *parts.settings]
     for widget in (*parts.settings, shared.projector):
@@ -175,12 +180,14 @@ def _wire_sliders(parts: Parts, shared: Shared) -> None:
     defaults.then(redraw, inputs, parts.answer, **QUICK)
 
 
-def _wire_downloads(parts: Parts) -> None:
+def _wire_downloads(parts: Parts, shared: Shared) -> None:
     press = "() => setTimeout(() => window.cvdemo.clickHidden('pose-download'), 150)"
 
     def export(kind: str) -> Any:
-        def make(request: gr.Request, key: Any, *values: Any) -> Any:
+        def make(request: gr.Request, key: Any, mode: str, *values: Any) -> Any:
             user = session_of(request)
+            if mode == "video":
+                raise gr.Error(OF_A_VIDEO, print_exception=False)
             look = memory_of(user).get(key) if key is not None else None
             if look is None:
                 raise gr.Error("There is nothing to download yet. Choose a picture first.", print_exception=False)
@@ -192,7 +199,7 @@ def _wire_downloads(parts: Parts) -> None:
         return make
 
     for kind, button in parts.downloads.items():
-        made = button.click(export(kind), [parts.current, *parts.settings], parts.hidden, **QUICK)
+        made = button.click(export(kind), [parts.current, shared.mode, *parts.settings], parts.hidden, **QUICK)
         made.success(None, None, None, js=press, **QUICK)
 
 

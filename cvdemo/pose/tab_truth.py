@@ -15,7 +15,7 @@ from cvdemo.pose import truth as truths
 from cvdemo.pose import truth_view as view
 from cvdemo.pose.poses import Poses
 from cvdemo.pose.predict import PEOPLE_FLOOR, PoseInference, decode, settings_for
-from cvdemo.pose.tab_shared import TRUTH, Look
+from cvdemo.pose.tab_shared import SHOWN, TRUTH, Look
 from cvdemo.pose.truth_view import TRUE, TruthControls
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.memory import memory_of, picture_of
@@ -121,7 +121,7 @@ def drawn(user: str, look: Look, controls: TruthControls) -> tuple[Any, ...]:
     if truth is None:
         poses = _everybody(look.inference)
         words = f"The picture; {poses.sentence()}"
-        return shown(look.display, words), status(view.NO_TRUTH), view.definitions_html()
+        return shown(look.display, words), status(view.NONE_YET, view.NO_TRUTH), view.definitions_html()
     raw = look.inference.raw
     people, remark = truth.of(look.picture.name, raw.height, raw.width)
     inference, given = look.inference, controls.boxes == TRUE
@@ -129,7 +129,10 @@ def drawn(user: str, look: Look, controls: TruthControls) -> tuple[Any, ...]:
         inference = kept.on_people(
             user, look.picture, look.inference.model, truths.boxes_of(people), memory_of(user)
         )  # fmt: skip
-    score = truths.assess(people, _everybody(inference), given=given, alpha=controls.alpha)
+    # what alpha does not change is kept while its slider moves
+    key = ("pose score", look.picture.name, look.picture.fingerprint, inference.model, given, truth)
+    known = memory_of(user).recall(key, lambda: truths.assess(people, _everybody(inference), given=given))
+    score = truths.with_alpha(known, controls.alpha)
     sentence = view.sentence_of(score, controls.boxes)
     pixels = view.draw_truth(look.display, truths.true_poses(people, raw.height, raw.width), score, look.scale)
     timing = kept.timing_line(inference)
@@ -161,12 +164,15 @@ def _stand_in(request: gr.Request, path: str | None, model: str, *values: Any) -
     user = session_of(request)
     try:
         picture = picture_of(user, path)
-        poses = decode(kept.look_of(user, picture, model).inference, settings_for(model))
+        settings = memory_of(user).get(SHOWN) or settings_for(model)
+        poses = decode(kept.look_of(user, picture, model).inference, settings)
     except CvDemoError as error:
         yield gr.skip(), trouble(error), gr.skip()
         return
     if not poses.visible.any():
-        words = "No joints are shown on this picture now, so nothing can stand in for the truth."
+        words = (
+            "The Skeleton view shows no joints on this picture. Lower its joint confidence, or choose another picture."
+        )
         yield gr.skip(), problem(words), gr.skip()
         return
     memory_of(user).put(LOADED, truths.stand_in(picture.name, poses))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,8 @@ class Score:
         oks_joint: (17,) mean similarity of each joint alone, NaN where none is labelled.
         average: COCO's numbers, see ``coco_keypoint_metrics``.
         ap_joint: (17,) AP when only that joint is asked for, NaN where none is labelled.
+        right: (P, 17) bool, labelled joints within PCK's limit.
+        judged: (P,) bool, whether that limit is known: the person's torso is labelled.
     """
 
     truth: np.ndarray
@@ -137,6 +139,7 @@ class Score:
     average: Mapping[str, float]
     ap_joint: np.ndarray
     right: np.ndarray
+    judged: np.ndarray
 
 
 def assess(people: Sequence[Mapping[str, Any]], poses: Poses, *, given: bool, alpha: float = 0.2) -> Score:
@@ -152,16 +155,14 @@ def assess(people: Sequence[Mapping[str, Any]], poses: Poses, *, given: bool, al
     found[partner >= 0] = poses.keypoints[partner[partner >= 0]]
     areas = np.array([row["area"] or AREA_OF_BOX * row["bbox"][2] * row["bbox"][3] for row in rows], np.float64)
     similar = np.array([oks(found[p][None], truth[p], areas[p])[0] for p in range(len(rows))])
-    torsos = torso_diagonals(truth)
-    away = np.linalg.norm(found[..., :2] - truth[..., :2], axis=2)
-    right = (truth[..., 2] > 0) & (away <= alpha * np.nan_to_num(torsos)[:, None])
     results = poses.to_coco(0)
     by_joint = [_joint_scores(people, rows, truth, found, areas, results, joint) for joint in range(_JOINTS)]
+    torso, right, judged = _within(truth, found, alpha)
     return Score(
         truth,
         found,
         partner,
-        pck(found, truth, torsos, alpha),
+        torso,
         pck(found, truth, head_sizes(truth), 0.5),
         alpha,
         similar,
@@ -169,7 +170,22 @@ def assess(people: Sequence[Mapping[str, Any]], poses: Poses, *, given: bool, al
         coco_keypoint_metrics([{**row, "image_id": 0} for row in people], results, [0]),
         np.array([one[1] for one in by_joint]),
         right,
+        judged,
     )
+
+
+def with_alpha(score: Score, alpha: float) -> Score:
+    """The same poses measured with another limit of PCK; similarities and precision, which take longer, are kept."""
+    torso, right, judged = _within(score.truth, score.found, alpha)
+    return replace(score, torso=torso, right=right, judged=judged, alpha=alpha)
+
+
+def _within(truth: np.ndarray, found: np.ndarray, alpha: float) -> tuple[Pck, np.ndarray, np.ndarray]:
+    """PCK at ``alpha`` times the torso, (P, 17) joints within it, and (P,) people whose torso is known."""
+    torsos = torso_diagonals(truth)
+    away = np.linalg.norm(found[..., :2] - truth[..., :2], axis=2)
+    right = (truth[..., 2] > 0) & (away <= alpha * np.nan_to_num(torsos)[:, None])
+    return pck(found, truth, torsos, alpha), right, np.isfinite(torsos)
 
 
 def _partners(boxes: np.ndarray, poses: Poses, given: bool) -> np.ndarray:

@@ -18,6 +18,8 @@ from cvdemo.pose.skeleton_view import table_html
 from cvdemo.pose.truth import PoseTruth, Score
 
 FOUND, TRUE = "found", "true"
+UNJUDGED = (255, 255, 255)
+NONE_YET = "No ground truth yet"
 NO_TRUTH = (
     "Load a COCO keypoints json in which this picture is named, or take the joints shown now as a stand-in and then "
     "change the model: the numbers say how far two models agree."
@@ -74,6 +76,8 @@ def sentence_of(score: Score, boxes: str) -> str:
     missed = int((score.partner < 0).sum())
     noun = "1 person" if people == 1 else f"{people} people"
     lost = f", {missed} missed" if missed else ""
+    if not score.judged.any():
+        lost += ", no torso labelled"
     return (
         f"{noun} ({boxes} boxes{lost}): PCK@{score.alpha:g} {_share(score.torso.mean)}, PCKh@0.5 "
         f"{_share(score.head.mean)}, OKS-AP {_ap(score.average['AP'])}"
@@ -93,7 +97,7 @@ def panel_html(score: Score, truth: PoseTruth, remark: str) -> str:
         ("OKS-AR (COCO)", _ap(average["AR"])),
     ]
     rows = [
-        (name, int(score.torso.counted[joint]), _share(float(score.torso.per_joint[joint])),
+        (name, int((score.truth[:, joint, 2] > 0).sum()), _share(float(score.torso.per_joint[joint])),
          _share(float(score.head.per_joint[joint])), _value(float(score.oks_joint[joint])),
          _value(float(score.ap_joint[joint])))
         for joint, name in enumerate(COCO_JOINTS)
@@ -118,14 +122,14 @@ def draw_truth(pixels: np.ndarray, truth: Poses, score: Score, scale: float) -> 
     """A copy of (H, W, 3) uint8 at ``scale``: a line from each true joint to its prediction.
 
     Right ones end in a disc, wrong ones in a cross, in the colours of hits and misses; a missed person's joints are
-    rings.
+    rings. Somebody whose torso is not labelled has white dots: there is nothing to say what is near enough.
     """
     out = np.array(pixels, order="C")
     thick = max(2, round(max(out.shape[:2]) / 500))
     for person in range(len(score.truth)):
         for joint in np.flatnonzero(truth.visible[person]).tolist():
-            right = bool(score.right[person, joint])
-            colour = MATCH_STYLES["TP" if right else "FN"].colour
+            right, judged = bool(score.right[person, joint]), bool(score.judged[person])
+            colour = MATCH_STYLES["TP" if right else "FN"].colour if judged else UNJUDGED
             place = _at(score.truth[person, joint, :2], scale)
             if score.partner[person] < 0:
                 for shade, width in ((RIM, thick + 3), (colour, thick)):
@@ -134,7 +138,7 @@ def draw_truth(pixels: np.ndarray, truth: Poses, score: Score, scale: float) -> 
             guess = _at(score.found[person, joint, :2], scale)
             for shade, width in ((RIM, thick + 2), (colour, thick)):
                 cv2.line(out, place, guess, shade, width, cv2.LINE_AA)
-            if right:
+            if right or not judged:
                 cv2.circle(out, guess, 2 * thick + 1, RIM, -1, cv2.LINE_AA)
                 cv2.circle(out, guess, 2 * thick - 1, colour, -1, cv2.LINE_AA)
             else:
@@ -157,6 +161,7 @@ def legend_html() -> str:
          "truth"),
         (f'<circle cx="8" cy="8" r="6" fill="none" stroke="{colours["FN"]}" stroke-width="3"/>', "true joint of "
          "somebody who was missed"),
+        ('<circle cx="8" cy="8" r="6" fill="#fff" stroke="#141414"/>', "no verdict by PCK: torso not labelled"),
     )  # fmt: skip
     items = "".join(f'<li><svg width="16" height="16" aria-hidden="true">{s}</svg>{words}</li>' for s, words in samples)
     return f'<ul class="legend">{items}</ul>'

@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
-from cvdemo.core.registry import ModelSpec, availability, models
+from cvdemo.core.registry import ModelSpec, availability, models, title_of
 from cvdemo.core.settings import SettingField, Settings
 
 
@@ -125,7 +125,7 @@ def address_script(names: Sequence[str], defaults: Sequence[Any]) -> str:
 def model_label(spec: ModelSpec) -> str:
     """A model's line in the menu: its tier, its title, and why it is not ready when it is not."""
     state = availability(spec)
-    return f"{spec.tier} · {spec.title}" + (f" · {state.reason}" if state.reason else "")
+    return f"{spec.tier} · {title_of(spec, state)}" + (f" · {state.reason}" if state.reason else "")
 
 
 def model_choices(task: str) -> list[tuple[str, str]]:

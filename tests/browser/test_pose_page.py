@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,23 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-WEIGHTS = ("compact_detector", "compact_pose", "compact_pose_regression", "compact_pose_hourglass")
+WEIGHTS = ("compact_detector", "compact_pose")
+TWO_STAGE_WEIGHTS = ("compact_pose_regression", "compact_pose_hourglass")
+
+
+def missing_weights(repository: Path, names: tuple[str, ...]) -> list[str]:
+    """Those of the files that are not in the folder the server takes weights from."""
+    folder = Path(os.environ.get("CVDEMO_WEIGHTS") or repository / "weights")
+    return [f"{name}.safetensors" for name in names if not (folder / f"{name}.safetensors").is_file()]
 
 
 @pytest.fixture
 def tab(newcomer: Any, server: str, repository: Path) -> Any:
     """A visitor whose address names the tab."""
-    for name in WEIGHTS:
-        if not (repository / "weights" / f"{name}.safetensors").is_file():
-            pytest.skip(f"weights/{name}.safetensors is not there")
+    missing = missing_weights(repository, WEIGHTS)
+    if missing:
+        pytest.skip(f"there are no weights of {', '.join(missing)}")
     newcomer.page.goto(f"{server}?tab=pose")
-    newcomer.page.wait_for_selector("#tasks")
-    if not newcomer.page.locator("#pose-result").count():
-        pytest.skip("the page has no pose tab yet")
     newcomer.page.wait_for_selector("#pose-result .viewer.full")
     return newcomer
 
@@ -157,7 +162,10 @@ def test_the_mouse_chooses_joints_and_covers_parts(tab: Any, server: str) -> Non
     assert tab.errors == []
 
 
-def test_stages_and_kinds_run_once_and_are_remembered(tab: Any, server: str) -> None:
+def test_stages_and_kinds_run_once_and_are_remembered(tab: Any, server: str, repository: Path) -> None:
+    missing = missing_weights(repository, TWO_STAGE_WEIGHTS)
+    if missing:
+        pytest.skip(f"there are no weights of {', '.join(missing)}")
     page = tab.page
     page.goto(f"{server}?tab=pose&view=heatmap&example=portrait&look=stages")
     wait_for_words(page, "#pose-heatmap-caption", "after stage 1")
@@ -170,6 +178,26 @@ def test_stages_and_kinds_run_once_and_are_remembered(tab: Any, server: str) -> 
     assert tab.errors == []
 
 
+def test_looks_whose_model_is_missing_show_the_person_and_say_why(tab: Any, server: str, repository: Path) -> None:
+    missing = missing_weights(repository, TWO_STAGE_WEIGHTS)
+    if len(missing) < len(TWO_STAGE_WEIGHTS):
+        pytest.skip("the weights of the lecture's models are there")
+    page = tab.page
+    page.goto(f"{server}?tab=pose&view=heatmap&example=portrait&look=stages")
+    page.wait_for_selector("#pose-heatmap .viewer.full")
+    wait_for_words(page, "#pose-heatmap-status", "compact_pose_hourglass.safetensors")
+    page.get_by_role("radio", name="Regression and heatmap").click()
+    wait_for_words(page, "#pose-heatmap-status", "compact_pose_regression.safetensors")
+    wait_for_words(page, "#pose-heatmap-caption", "nothing to compare it with")
+    page.get_by_role("radio", name="One joint's heatmap").click()
+    wait_for_words(page, "#pose-heatmap-status", "peak")
+    page.get_by_label("Model (runs the network again)").and_(page.locator("#pose input")).click()
+    options = page.get_by_role("option").all_inner_texts()
+    assert sum("its file is missing" in option for option in options) == len(TWO_STAGE_WEIGHTS)
+    assert not any("ships with cvdemo" in option and "missing" in option for option in options)
+    assert tab.errors == []
+
+
 def test_ground_truth_stand_in_and_bad_files(tab: Any, tmp_path: Path) -> None:
     page = tab.page
     set_slider(page, "Joint confidence", 0.01)
@@ -178,14 +206,14 @@ def test_ground_truth_stand_in_and_bad_files(tab: Any, tmp_path: Path) -> None:
     for name, content in (("empty.json", b""), ("list.json", b"[]"), ("picture.json", b"\xff\xd8\xff")):
         path = tmp_path / name
         path.write_bytes(content)
-        page.set_input_files("#pose-truth-upload input[type=file]", path)
+        with page.expect_file_chooser() as choosing:
+            page.click("#pose-truth-upload")
+        choosing.value.set_files(path)
         page.wait_for_function(
             "name => document.querySelector('#pose-truth-status .problem')?.innerText.includes(name)", arg=name
         )
     page.click("#pose-truth-stand-in")
-    page.wait_for_function(
-        "() => /PCK@0.2 100 %|No joints/.test(document.querySelector('#pose-truth-status').innerText)"
-    )
+    page.wait_for_function("() => /PCK@0.2 100 %/.test(document.querySelector('#pose-truth-status').innerText)")
     page.click("#pose-truth-forget")
     wait_for_words(page, "#pose-truth-status", "COCO keypoints json")
     assert tab.errors == []

@@ -112,6 +112,16 @@ def test_availability_in_every_state(tmp_path, monkeypatch):
     assert registry.availability(spec_of(weights=None, extras={registry.RANDOM_WEIGHTS_KEY: True})).ok
 
 
+def test_a_model_whose_file_is_missing_does_not_claim_to_ship(tmp_path):
+    spec = spec_of(tier="compact", title="Two (ships with cvdemo)", weights=WeightsFile("two.safetensors"))
+    card = registry.model_card(spec)
+    assert "ships with" not in card
+    assert "### Two\n" in card
+    assert "two.safetensors" in registry.availability(spec).remedy
+    (tmp_path / "weights" / "two.safetensors").write_bytes(b"12345")
+    assert "### Two (ships with cvdemo)\n" in registry.model_card(spec)
+
+
 def test_availability_hashes_nothing(tmp_path, monkeypatch):
     (tmp_path / "weights" / "one.pth").write_bytes(b"12345")
     monkeypatch.setattr(weights.hashlib, "sha256", None)

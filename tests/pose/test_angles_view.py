@@ -97,7 +97,8 @@ def test_the_picture_shows_the_arc_and_the_table_the_degrees(standing):
     assert np.linalg.norm(changed - elbow, axis=1).min() < 40
     hidden = Poses(poses.keypoints, np.zeros((1, 17), bool), poses.boxes, poses.box_scores, poses.rows, 220, 220, "m")
     assert (view.draw_angles(pixels, hidden, "left elbow") == pixels).all()
-    assert "not visible" in view.picture_sentence(hidden, "left elbow")
+    assert "shoulder, elbow and wrist must all be seen" in view.picture_sentence(hidden, "left elbow")
+    assert "hip, knee and ankle must all be seen" in view.picture_sentence(hidden, "right knee")
     far = Poses(poses.keypoints * 1e7, poses.visible, poses.boxes, poses.box_scores, poses.rows, 220, 220, "m")
     assert view.draw_angles(pixels, far, "left elbow").shape == pixels.shape
 

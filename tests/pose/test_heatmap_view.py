@@ -191,6 +191,25 @@ def test_stages_and_kinds_are_compared_on_the_same_person(look, three_models):
     assert runs == set(three_models)
 
 
+def test_a_look_whose_model_is_missing_shows_the_person_and_says_why(look, tmp_path, monkeypatch):
+    monkeypatch.setenv("CVDEMO_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr("cvdemo.core.weights.hub_folder", lambda: tmp_path)
+    for wanted, file in ((STAGES, "compact_pose_hourglass"), (KINDS, "compact_pose_regression")):
+        made = composed(look, look=wanted)
+        assert f"“{view.LOOKS[wanted]}” cannot be shown here" in made.problem
+        assert "its file is missing" in made.problem
+        assert f"{file}.safetensors" in made.problem
+        assert "ships with cvdemo" not in made.problem
+        assert made.value["src"].startswith("data:image/jpeg")
+        _, caption, line, table = tab_heatmap.drawn(made)
+        assert 'role="alert"' in line
+        assert "nothing to compare" in caption
+        assert table == ""
+        assert 'role="alert"' not in tab_heatmap.drawn(made, live=True)[2]
+    for label, _ in tab_heatmap.two_stage_choices():
+        assert label.endswith("its file is missing")
+
+
 def test_a_model_without_heatmaps_says_so(crowd_of, three_models):
     crowd_of(BOXES)
     look = kept.look_at(Picture(PIXELS, "two.png"), "compact-pose-regression", USER)

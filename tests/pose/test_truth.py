@@ -153,3 +153,33 @@ def test_panel_and_picture_show_right_and_wrong(document, standing):
         around = drawn[int(y) - 9 : int(y) + 9, int(x) - 9 : int(x) + 9]
         assert (around != 90).any()
     assert (pixels == 90).all()
+
+
+def test_somebody_without_a_torso_is_labelled_but_not_judged(document, standing):
+    rows = [{**document["annotations"][0]}]
+    labels = np.array(rows[0]["keypoints"], float).reshape(17, 3)
+    labels[11:13, 2] = 0
+    rows[0]["keypoints"] = labels.reshape(-1).tolist()
+    score = truth.assess(rows, people_at(standing, BOXES[:1]), given=False)
+    assert not score.judged.any()
+    assert "no torso labelled" in truth_view.sentence_of(score, "found")
+    text = truth_view.panel_html(score, truth.stand_in("a", people_at(standing)), "")
+    assert "<td>nose</td><td>1</td><td>-</td>" in text
+    pixels = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    drawn = truth_view.draw_truth(pixels, truth.true_poses(rows, HEIGHT, WIDTH), score, 1.0)
+    x, y = np.round(score.found[0, 5, :2]).astype(int)
+    assert (drawn[y, x] == 255).all()
+
+
+def test_another_alpha_measures_as_a_fresh_assessment_does(document, standing):
+    rows = document["annotations"]
+    found = people_at(standing, BOXES[:2])
+    found.keypoints[..., :2] += np.random.default_rng(2).normal(0, 12, found.keypoints[..., :2].shape)
+    first = truth.assess(rows, found, given=False, alpha=0.2)
+    for alpha in (0.05, 0.1, 0.4):
+        fresh, moved = truth.assess(rows, found, given=False, alpha=alpha), truth.with_alpha(first, alpha)
+        np.testing.assert_array_equal(moved.right, fresh.right)
+        np.testing.assert_array_equal(moved.torso.per_joint, fresh.torso.per_joint)
+        assert moved.alpha == alpha
+        assert moved.average == fresh.average
+    assert truth.with_alpha(first, 0.05).torso.mean < first.torso.mean < truth.with_alpha(first, 0.4).torso.mean

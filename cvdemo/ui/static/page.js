@@ -57,5 +57,15 @@
     const field = event.target;
     if (field.matches?.("input[role='combobox']") && !field.readOnly) setTimeout(() => field.select(), 0);
   });
+  // Thumbnails of examples are buttons without words; the file's name is one for screen readers.
+  const nameExamples = () => {
+    for (const button of document.querySelectorAll(".gallery-item:not([aria-label])")) {
+      const source = button.querySelector("img, video")?.src || "";
+      const name = decodeURIComponent(source.split(/[/=]/).pop() || "").replace(/[.][a-z0-9]+$/i, "");
+      if (name) button.setAttribute("aria-label", "Example: " + name.replace(/[_-]+/g, " "));
+    }
+  };
+  document.addEventListener("focusin", nameExamples);
+  for (const delay of [1500, 4000, 9000]) setTimeout(nameExamples, delay);
   document.documentElement.lang = "en";
 }
