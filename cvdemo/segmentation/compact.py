@@ -129,7 +129,10 @@ _register(
     "compact_segmentation.safetensors",
     parameters=1_715_781,
     gflops=0.75,  # at 384 x 288
-    metrics={},
+    metrics={
+        "clothing_ccp held-back third, IoU of person": 0.828,
+        "COCO people test pictures against the teacher, mean IoU": 0.135,
+    },
 )
 _register(
     STREETS_NAME,
@@ -139,5 +142,5 @@ _register(
     "compact_streets.safetensors",
     parameters=1_715_451,
     gflops=1.24,  # at 480 x 384
-    metrics={},
+    metrics={"CamVid test, mean IoU of 11 classes": 0.535},
 )
