@@ -10,6 +10,7 @@ import gradio as gr
 
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture
+from cvdemo.segmentation import overlay_tables as tables
 from cvdemo.segmentation import overlay_view as view
 from cvdemo.segmentation import tab_shared as shared_parts
 from cvdemo.segmentation.overlay_view import EXPORTS, Look, OverlaySettings
@@ -127,11 +128,11 @@ def drawn(user: str, look: Look, how: tuple[Any, ...], live: bool = False) -> tu
     return (
         picture,
         status(made.sentence, made.timing, announce=not live),
-        view.scale_html(settings, made.found),
+        tables.scale_html(settings, made.found),
         legend_value(made.legend),
-        view.pixel_html(look, settings, place),
-        gr.skip() if live else view.results_html(look, made.found, colours),
-        gr.skip() if live else view.numbers_html(look, made.found),
+        tables.pixel_html(look, settings, place),
+        gr.skip() if live else tables.results_html(look, made.found, colours),
+        gr.skip() if live else tables.numbers_html(look, made.found),
     )
 
 
@@ -258,7 +259,7 @@ def _wire_pixels(parts: Parts) -> None:
             return gr.skip(), gr.skip()
         try:
             settings = read_settings(OverlaySettings, NAMES, how[3:])
-            return place, view.pixel_html(look, settings, place)
+            return place, tables.pixel_html(look, settings, place)
         except CvDemoError as error:
             return gr.skip(), trouble(error)
 

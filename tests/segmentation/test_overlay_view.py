@@ -10,6 +10,7 @@ from PIL import Image
 from cvdemo import tasks
 from cvdemo.core.errors import InputError
 from cvdemo.core.media import Picture
+from cvdemo.segmentation import overlay_tables as tables
 from cvdemo.segmentation import overlay_view as view
 from cvdemo.segmentation.labels import VOC_CLASSES
 from cvdemo.segmentation.overlay_view import EXPORTS, Look, OverlaySettings
@@ -78,7 +79,7 @@ def test_every_way_of_showing_is_a_picture_of_the_display_size(make, show, backg
     assert np.array_equal(look.display, before)
     assert "cpu" in made.timing
     assert "network" in made.timing
-    words = view.scale_html(OverlaySettings(show=show), made.found)
+    words = tables.scale_html(OverlaySettings(show=show), made.found)
     assert ("linear-gradient" in words) == (show != "overlay")
 
 
@@ -135,7 +136,7 @@ def test_colours_from_the_page(text, colour):
 def test_a_pixel_tells_the_softmax_of_its_logits():
     look = semantic()
     settings = OverlaySettings(temperature=2.0)
-    words = view.pixel_html(look, settings, (9, 50))
+    words = tables.pixel_html(look, settings, (9, 50))
     reference = dict(decode(look.inference, settings).probabilities_at(9, 50))
     assert "Pixel (9, 50): person" in words
     assert f"{100 * reference['person']:.1f} %" in words
@@ -147,27 +148,27 @@ def test_a_pixel_tells_the_softmax_of_its_logits():
 
 def test_pixels_outside_are_moved_to_the_edge_and_none_is_explained():
     look = semantic()
-    assert "Pixel (79, 0)" in view.pixel_html(look, OverlaySettings(), (900, -5))
-    assert "arrow keys" in view.pixel_html(look, OverlaySettings(), None)
+    assert "Pixel (79, 0)" in tables.pixel_html(look, OverlaySettings(), (900, -5))
+    assert "arrow keys" in tables.pixel_html(look, OverlaySettings(), None)
 
 
 def test_a_pixel_of_objects_lists_those_that_cover_it():
-    words = view.pixel_html(instances(), OverlaySettings(), (35, 30))
+    words = tables.pixel_html(instances(), OverlaySettings(), (35, 30))
     assert "2 objects here" in words
-    assert "no object" in view.pixel_html(instances(), OverlaySettings(), (79, 59))
+    assert "no object" in tables.pixel_html(instances(), OverlaySettings(), (79, 59))
 
 
 def test_tables_name_every_class_and_object():
     look = semantic()
-    words = view.results_html(look, look.found(OverlaySettings(min_confidence=0.9)))
+    words = tables.results_html(look, look.found(OverlaySettings(min_confidence=0.9)))
     assert "person" in words
     assert "undecided" in words
-    listed = view.results_html(instances(), instances().found(OverlaySettings()))
+    listed = tables.results_html(instances(), instances().found(OverlaySettings()))
     assert listed.count("data:image/png") == 2
     assert "0.900" in listed
-    assert "No objects" in view.results_html(instances(), instances().found(OverlaySettings(score_threshold=1.0)))
-    assert "21 logits" in view.numbers_html(look, look.found(OverlaySettings()))
-    assert "3 objects with a 28 x 28 mask" in view.numbers_html(instances(), instances().found(OverlaySettings()))
+    assert "No objects" in tables.results_html(instances(), instances().found(OverlaySettings(score_threshold=1.0)))
+    assert "21 logits" in tables.numbers_html(look, look.found(OverlaySettings()))
+    assert "3 objects with a 28 x 28 mask" in tables.numbers_html(instances(), instances().found(OverlaySettings()))
 
 
 @pytest.mark.parametrize("kind", EXPORTS)
@@ -202,8 +203,8 @@ def test_words_are_escaped():
     raw = look.inference.raw
     evil = RawSegmentation(raw.logits, ("<i>", *VOC_CLASSES[1:]), raw.extent, raw.height, raw.width, raw.model)
     bad = Look.of(look.picture, look.display, SegmentationInference(evil, {}, "cpu", "fp32", raw.model))
-    assert "<i>" not in view.results_html(bad, bad.found(OverlaySettings()))
-    assert "<i>" not in view.pixel_html(bad, OverlaySettings(), (70, 50))
+    assert "<i>" not in tables.results_html(bad, bad.found(OverlaySettings()))
+    assert "<i>" not in tables.pixel_html(bad, OverlaySettings(), (70, 50))
 
 
 def test_large_pictures_are_averaged_on_a_coarse_copy_and_winners_are_found_once(monkeypatch):
