@@ -127,7 +127,7 @@ register(
         lecture="all decks: instance segmentation; beside Mask R-CNN: one stage against two",
         parameters=2_872_158,
         gflops=2.4,  # at 480 x 384, without the at most 0.06 of 100 objects' own layers
-        metrics={},
+        metrics={"COCO people test pictures with outlines, mask AP50 of person": 0.737},
         licence="MIT",
         categories=CATEGORIES,
         input="longest side 480 px, padded to multiples of 32, RGB in [0, 1]",
