@@ -127,7 +127,7 @@ def test_a_model_of_two_files_names_both(capsys, tmp_path):
     assert call("models") == 0
     printed = capsys.readouterr().out
     assert "no, own.bin is missing" in printed
-    assert "Get own.bin from the project" in printed
+    assert "Put own.bin into " in printed
     assert call("download", "pair") == 1
     assert "own.bin is not on this machine" in capsys.readouterr().err
     (tmp_path / "own.bin").write_bytes(b"123")

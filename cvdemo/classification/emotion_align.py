@@ -7,10 +7,10 @@ enlarged to 144 px, and the median of each was made symmetrical. The spread arou
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from cvdemo.classification.nets.emotion_net import SIDE
+from cvdemo.core.lazy import cv2
 from cvdemo.faces.align import umeyama
 
 # (5, 2) x, y in a 48 x 48 crop, pixel centres at whole numbers: right eye, left eye, nose tip, right and left mouth

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cvdemo.classification.nets.emotion_net import EMOTIONS, SIDE
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 # what other data sets call the same seven; folders of other names hold emotions the network does not know

@@ -17,7 +17,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import cv2
 import numpy as np
 
 from cvdemo.classification.charts import percent, probability_bars
@@ -38,6 +37,7 @@ from cvdemo.classification.emotion import (
 from cvdemo.core import registry
 from cvdemo.core.context import ProgressFn
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.core.media import Picture, encode_picture
 from cvdemo.core.settings import Settings, setting
 from cvdemo.detection.draw import PALETTE, PATTERNS, draw_boxes, make_style

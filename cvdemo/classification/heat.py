@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
+
 # All but the last change lightness evenly, so they survive colour blindness and a grey print-out.
-_CODES = {
-    "inferno": cv2.COLORMAP_INFERNO,
-    "viridis": cv2.COLORMAP_VIRIDIS,
-    "cividis": cv2.COLORMAP_CIVIDIS,
-    "magma": cv2.COLORMAP_MAGMA,
-    "turbo": cv2.COLORMAP_TURBO,
-}
-COLOUR_MAPS: tuple[str, ...] = tuple(_CODES)
+COLOUR_MAPS = ("inferno", "viridis", "cividis", "magma", "turbo")
 
 
-@lru_cache(maxsize=len(_CODES))
+@lru_cache(maxsize=len(COLOUR_MAPS))
 def colour_table(colours: str) -> np.ndarray:
     """(256, 3) uint8 RGB of a colour map, from value 0 to value 1; ValueError for an unknown name."""
-    if colours not in _CODES:
+    if colours not in COLOUR_MAPS:
         raise ValueError(f"unknown colour map {colours!r}; there are {', '.join(COLOUR_MAPS)}")
     ramp = np.arange(256, dtype=np.uint8)[:, None]
-    return np.ascontiguousarray(cv2.applyColorMap(ramp, _CODES[colours])[:, 0, ::-1])
+    return np.ascontiguousarray(cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{colours.upper()}"))[:, 0, ::-1])
 
 
 def blend(

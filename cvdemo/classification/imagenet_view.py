@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cvdemo.classification.predict import Classification, ClassificationSettings, Inference, decode
 from cvdemo.classification.race_view import Contestant, percent
 from cvdemo.core import registry
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.core.media import Picture, encode_picture
 
 STAGE_WORDS = {"preprocess": "prepare", "network": "network", "decode": "read out", "load": "load", "wait": "wait"}

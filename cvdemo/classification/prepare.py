@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from cvdemo.core.lazy import cv2
 
 CropBox = tuple[float, float, float, float]
 PrepareInput = Callable[[np.ndarray], tuple[Tensor, CropBox]]

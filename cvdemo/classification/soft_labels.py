@@ -18,12 +18,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from cvdemo.classification.labels import INDEX_OF_WORDNET
 from cvdemo.core import weights
+from cvdemo.core.lazy import cv2
 
 PACKED_SHORT_SIDE = 160
 TOP = 10

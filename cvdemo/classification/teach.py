@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -32,6 +31,7 @@ from cvdemo.classification.teach_head import (
 )
 from cvdemo.classification.teach_validation import CrossValidation, cross_validate
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 
 __all__ = [
     "MOST_PICTURES", "CrossValidation", "Head", "TaughtPicture", "TeachSet", "cross_validate", "export_head",

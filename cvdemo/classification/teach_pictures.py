@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-import cv2
 import numpy as np
 
 from cvdemo.classification import predict
@@ -16,6 +15,7 @@ from cvdemo.classification.teach import MOST_PICTURES, make_thumbnail
 from cvdemo.classification.teach_room import Recording, Room
 from cvdemo.core.context import ProgressFn
 from cvdemo.core.errors import Cancelled, CvDemoError, InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.core.media import Picture, read_picture
 
 CHUNK = 16

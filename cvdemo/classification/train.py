@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from cvdemo.classification.labels import IMAGENET_CLASSES
 from cvdemo.classification.nets.compact_backbone import CompactClassifier
 from cvdemo.core import training, weights
 from cvdemo.core.errors import CvDemoError, InputError
+from cvdemo.core.lazy import cv2
 
 FILENAME = "compact_classifier.safetensors"
 TRUTH_SHARE = 0.5

@@ -11,7 +11,6 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from torch import nn
 
@@ -31,6 +30,7 @@ from cvdemo.core import registry
 from cvdemo.core.context import ProgressFn, RunContext
 from cvdemo.core.engine import Engine, default_engine
 from cvdemo.core.errors import CvDemoError, InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.core.media import Picture
 from cvdemo.core.registry import ModelSpec
 from cvdemo.core.settings import Settings, setting

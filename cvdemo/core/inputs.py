@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
+
+from cvdemo.core.lazy import cv2
 
 
 def pixels_of(picture: Any) -> np.ndarray:

@@ -16,12 +16,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 from cvdemo.core.errors import CvDemoError, InputError, ResourceError
 from cvdemo.core.files import existing_file, explain, read_bytes, written_whole
+from cvdemo.core.lazy import cv2
 from cvdemo.core.picture_formats import PICTURES, RAW_SUFFIXES, is_video, largest_in_ico, refusal, sniff
 from cvdemo.core.samples import Pixels, array_to_uint8, grey_to_rgb, scale16, turn, wide_to_uint8
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cvdemo.core.inputs import example_picture, pixels_of
+from cvdemo.core.lazy import cv2
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
 from cvdemo.detection.candidates import Candidates
 from cvdemo.detection.labels import COCO_CATEGORIES

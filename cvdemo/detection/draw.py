@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.detection.average_precision import GroundTruth, ImageMatch
 from cvdemo.detection.candidates import Detections, name_of
 from cvdemo.detection.labels import COCO_CATEGORIES
@@ -35,7 +35,6 @@ MOST_PLATES = 150  # more would hide the picture; the best scores have theirs
 
 # The classes seen most often get the solid lines.
 _COMMON = ("person", "car", "chair", "dog", "cat", "cup", "bottle", "bicycle", "tv", "laptop", "cell phone", "book")
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_UNIT = 30.0  # pixels of font size at scale 1
 _REFERENCE_SIDE = 1000  # longer side of the picture for which a line width is meant literally
 
@@ -253,19 +252,19 @@ def _piece(text: str, colour: Colour, ink: Colour, size: int, first: bool, last:
     """(h, w, 3) part of a plate: text of font size ``size`` in ``ink`` on ``colour``, with the plate's rim."""
     scale, weight = size / _FONT_UNIT, max(1, round(size / 24))
     above, below = _line_height(scale, weight)
-    (text_width, _), _ = cv2.getTextSize(text, _FONT, scale, weight)
+    (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, weight)
     pad, space, rim = max(2, round(size * 0.2)), max(2, round(size * 0.14)), max(1, round(size / 28))
     left, right = pad if first else space, pad if last else space
     piece = np.empty((above + below + pad, left + text_width + right, 3), dtype=np.uint8)
     piece[:] = ink
     piece[rim:-rim, rim if first else 0 : -rim if last else None] = colour
-    cv2.putText(piece, text, (left, above + pad // 2), _FONT, scale, ink, weight, cv2.LINE_AA)
+    cv2.putText(piece, text, (left, above + pad // 2), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, weight, cv2.LINE_AA)
     return piece
 
 
 @lru_cache(maxsize=64)
 def _line_height(scale: float, weight: int) -> tuple[int, int]:
-    (_, above), below = cv2.getTextSize("Ag0", _FONT, scale, weight)
+    (_, above), below = cv2.getTextSize("Ag0", cv2.FONT_HERSHEY_SIMPLEX, scale, weight)
     return above, below
 
 

@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.detection.candidates import Candidates, name_of
 from cvdemo.detection.draw import PALETTE, PATTERNS, WHITE, Style, draw_boxes, make_style
 from cvdemo.detection.nms import iou_matrix

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
 from cvdemo.core.inputs import pixels_of
+from cvdemo.core.lazy import cv2
 from cvdemo.core.registry import RunContext
 from cvdemo.detection.candidates import Candidates
 from cvdemo.detection.labels import NAME_OF_ID

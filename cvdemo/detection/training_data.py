@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.detection.labels import INDEX_OF_ID
 
 SURE_SCORE = 0.32  # fused pseudo-labels at or above are objects, below are regions not to punish

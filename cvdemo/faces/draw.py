@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.detection.draw import BLACK, PALETTE, WHITE, Colour, draw_boxes, make_style
 from cvdemo.faces.result import Faces
 

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.faces.labels import CATEGORY, LANDMARKS
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png"}

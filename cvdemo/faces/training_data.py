@@ -15,10 +15,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.faces.labels import MIRRORED
 
 SURE_SCORE = 0.6  # teacher's score from which a face is a face; below it, its cells are not punished

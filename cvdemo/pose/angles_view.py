@@ -10,10 +10,10 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from cvdemo.core.errors import SettingsError
+from cvdemo.core.lazy import cv2
 from cvdemo.core.settings import Settings, setting
 from cvdemo.pose.angles import ANGLES, HIGH_DEGREES, LOW_DEGREES, AngleSeries, RepetitionCounter, joint_angles
 from cvdemo.pose.draw import MIDDLE, RIM

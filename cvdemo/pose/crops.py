@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.pose.raw import MARGIN
 
 CROP_WIDTH, CROP_HEIGHT = 192, 256

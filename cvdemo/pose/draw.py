@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.detection.draw import PALETTE, Colour, draw_boxes, make_style
 from cvdemo.pose.heatmaps import as_probabilities
 from cvdemo.pose.metrics import AREA_OF_BOX, oks_radius

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.core.settings import Settings, setting
 from cvdemo.pose.draw import RIM, draw_heatmap, draw_poses
 from cvdemo.pose.heatmaps import DECODE_KINDS, as_probabilities, find_peaks, to_picture

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.pose.pseudo_label import CATEGORY, PERSON
 from cvdemo.pose.skeleton import JOINT_INDEX
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from cvdemo.core.inputs import pixels_of
+from cvdemo.core.lazy import cv2
 from cvdemo.pose.poses import Poses
 
 FILLS: tuple[str, ...] = ("mean", "black", "noise", "blur")

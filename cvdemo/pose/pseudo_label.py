@@ -19,9 +19,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.pose.crops import crops_of, regions_of, to_picture
 from cvdemo.pose.skeleton import COCO_EDGES, COCO_KEYPOINT_NAMES, FLIP_ORDER
 

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.pose.crops import PAD_VALUE, affine_of, move, regions_of, warp
 from cvdemo.pose.raw import MARGIN
 from cvdemo.pose.skeleton import FLIP_ORDER

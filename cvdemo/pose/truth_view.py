@@ -6,9 +6,9 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.core.settings import Settings, setting
 from cvdemo.detection.draw import MATCH_STYLES
 from cvdemo.pose.draw import RIM

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
+
+from cvdemo.core.lazy import cv2
 
 Colour = tuple[int, int, int]
 

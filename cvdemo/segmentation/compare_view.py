@@ -6,10 +6,10 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from cvdemo.core import registry
+from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.labels import IGNORE
 from cvdemo.segmentation.metrics import SegmentationScores, compare
 from cvdemo.segmentation.overlay_view import VOC_OF_COCO, Found, Look, index_map

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.instance_data import Example, Object
 from cvdemo.segmentation.training_data import LOSS_STRIDE
 

@@ -9,17 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.detection.draw import PALETTE, contrasting, draw_boxes, make_style
 from cvdemo.segmentation.instances import InstanceSegmentation
 from cvdemo.segmentation.labels import CAMVID_CLASSES, CAMVID_COLOURS, VOC_CLASSES, VOC_COLOURS
 from cvdemo.segmentation.result import UNDECIDED, Segmentation
 
 Colour = tuple[int, int, int]
-
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def colours_of(categories: Sequence[str], chosen: Mapping[str, Colour] | None = None) -> np.ndarray:
@@ -150,13 +148,22 @@ def colour_bar(width: int, low: float, high: float, unit: str = "") -> np.ndarra
     strip = np.ascontiguousarray(strip)
     scale, weight = height / 44, max(1, height // 20)
     texts = (f"{low:.3g}", f"{(low + high) / 2:.3g}", f"{high:.3g} {unit}".strip())
-    widths = [cv2.getTextSize(text, _FONT, scale, weight)[0][0] for text in texts]
+    widths = [cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, weight)[0][0] for text in texts]
     if sum(widths) + 4 * height > width:  # the numbers would run into each other
         return strip
     places = (height // 4, (width - widths[1]) // 2, width - widths[2] - height // 4)
     for text, x in zip(texts, places):
         r, g, b = (int(value) for value in strip[0, min(max(x, 0), width - 1)])
-        cv2.putText(strip, text, (x, round(height * 0.7)), _FONT, scale, contrasting((r, g, b)), weight, cv2.LINE_AA)
+        cv2.putText(
+            strip,
+            text,
+            (x, round(height * 0.7)),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            scale,
+            contrasting((r, g, b)),
+            weight,
+            cv2.LINE_AA,
+        )
     return strip
 
 

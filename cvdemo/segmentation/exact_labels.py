@@ -16,9 +16,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.detection.labels import NAME_OF_ID
 from cvdemo.segmentation.labels import COCO_NAMES, HORSE, IGNORE, PERSON, VOC_CLASSES
 

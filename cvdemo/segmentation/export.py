@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
+from cvdemo.core.lazy import cv2
 from cvdemo.core.media import encode_picture
 from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.segmentation import rle

@@ -9,7 +9,6 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -20,6 +19,7 @@ from cvdemo.core import registry
 from cvdemo.core.context import ProgressFn, RunContext
 from cvdemo.core.engine import Engine, default_engine
 from cvdemo.core.inputs import pixels_of
+from cvdemo.core.lazy import cv2
 from cvdemo.core.media import Picture
 
 STRIDES = (4, 8, 16, 32)

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.detection.labels import INDEX_OF_ID, NAME_OF_ID
 from cvdemo.segmentation import rle
 from cvdemo.segmentation.exact_labels import clothing_mask, horse_mask

@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.segmentation import rle
 from cvdemo.segmentation.raw import RawInstances
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import cv2
 import numpy as np
 
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.core.media import Picture, encode_picture
 from cvdemo.core.settings import setting
 from cvdemo.segmentation import export

@@ -18,9 +18,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.labels import IGNORE, VOC_CLASSES
 
 TEACHER_SIZE = 513

@@ -6,8 +6,9 @@ Interpolating the logits, not the probabilities, keeps edges sharp, and the temp
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+
+from cvdemo.core.lazy import cv2
 
 Extent = tuple[float, float, float, float]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from cvdemo.classification.heat import colour_table
+from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.linear_map import checked
 from cvdemo.segmentation.transpose_convolution import output_size, transpose_convolution
 from cvdemo.segmentation.upsampling import (

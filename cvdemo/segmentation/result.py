@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.raw import RawSegmentation, softmax
 from cvdemo.segmentation.resample import confidence_and_entropy, label_map, to_picture, values_at
 

@@ -11,9 +11,9 @@ import html
 import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.linear_map import Cell
 from cvdemo.segmentation.roi import Aligned, Box, Pooled
 from cvdemo.segmentation.upsampling_view import (

@@ -15,10 +15,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.labels import IGNORE
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG")

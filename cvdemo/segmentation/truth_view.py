@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cvdemo.core.errors import InputError
+from cvdemo.core.lazy import cv2
 from cvdemo.core.settings import Settings, setting
 from cvdemo.segmentation.draw import colour_map, colours_of
 from cvdemo.segmentation.labels import IGNORE

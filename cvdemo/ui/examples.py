@@ -14,9 +14,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from cvdemo.core.lazy import cv2
 from cvdemo.core.media import read_picture, save_picture
 
 Pixels = np.ndarray

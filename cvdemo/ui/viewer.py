@@ -10,11 +10,11 @@ import base64
 import html
 from typing import Any
 
-import cv2
 import gradio as gr
 import numpy as np
 
 from cvdemo.core.errors import Cancelled, CvDemoError
+from cvdemo.core.lazy import cv2
 from cvdemo.core.media import encode_picture
 
 DISPLAY_SIDE = 1280  # longest side sent to the browser; downloads are always full size

@@ -117,6 +117,7 @@ def test_the_shipped_weights_fit_and_label_smoothly(name, classes, _long_side, c
     weights.apply_state(network, weights.load_state(path), path.name)
     raw = spec.run(spec.prepare(network.eval()), crowd, RunContext(torch.device("cpu")))
     labels = raw.logits.argmax(0)
-    assert (labels[:, 1:] == labels[:, :-1]).mean() > 0.9
+    # Noise of 11 or 21 classes would agree with its neighbour one time in ten at most; people are no street scene.
+    assert (labels[:, 1:] == labels[:, :-1]).mean() > (0.9 if name == compact.SPEC_NAME else 0.8)
     if name == compact.SPEC_NAME:
         assert 0.05 < (labels == classes.index("person")).mean() < 0.95
