@@ -7,7 +7,6 @@ the weights, and nothing is predicted with them. Calls that are compared alterna
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from statistics import median
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 
 from cvdemo import tasks
+from cvdemo.bench._options import parse
 from cvdemo.bench.detection import bare_network, beside_engine, engine_overhead, with_weights
 from cvdemo.bench.engine import OVERHEAD_BAR
 from cvdemo.classification.predict import TASK, ClassificationSettings, Inference, decode
@@ -69,12 +69,7 @@ def slider_path(spec: ModelSpec, picture: np.ndarray, device: str | None) -> dic
 
 def main(arguments: Sequence[str]) -> int:
     """Print all measurements; exit code 1 when a slider ran the network."""
-    parser = argparse.ArgumentParser(prog="python -m cvdemo.bench classification", description=__doc__)
-    parser.add_argument("--models", nargs="*", help="only these (default: every classifier)")
-    parser.add_argument("--rounds", type=int, default=15, help="alternating calls per model")
-    parser.add_argument("--device", default=None, help="cuda, mps or cpu")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(arguments)
+    options = parse("classification", __doc__, arguments, default="every classifier")
     threads = configure_threads()
     tasks.load_all()
     engine = Engine(options.device)

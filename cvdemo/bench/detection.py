@@ -7,7 +7,6 @@ is predicted with them. Calls that are compared alternate, so that a busy machin
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 
 from cvdemo import tasks
+from cvdemo.bench._options import parse
 from cvdemo.bench.engine import OVERHEAD_BAR, alternate
 from cvdemo.core import registry
 from cvdemo.core.context import RunContext
@@ -157,12 +157,7 @@ def network_calls_of_sliders(spec: ModelSpec, picture: np.ndarray, device: str |
 
 def main(arguments: Sequence[str]) -> int:
     """Print all measurements; exit code 1 when a slider ran the network."""
-    parser = argparse.ArgumentParser(prog="python -m cvdemo.bench detection", description=__doc__)
-    parser.add_argument("--models", nargs="*", help="only these (default: every detector)")
-    parser.add_argument("--rounds", type=int, default=15, help="alternating calls per model")
-    parser.add_argument("--device", default=None, help="cuda, mps or cpu")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(arguments)
+    options = parse("detection", __doc__, arguments, default="every detector")
     threads = configure_threads()
     tasks.load_all()
     engine = Engine(options.device)

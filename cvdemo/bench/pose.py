@@ -8,7 +8,6 @@ nothing is predicted with them. The measurements of one and of five people alter
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from statistics import median
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from cvdemo import tasks
+from cvdemo.bench._options import parse
 from cvdemo.bench.detection import with_weights
 from cvdemo.bench.engine import alternate
 from cvdemo.core import registry
@@ -104,12 +104,7 @@ def slider_path(spec: ModelSpec, rounds: int, device: str | None) -> dict[str, A
 
 def main(arguments: Sequence[str]) -> int:
     """Print all measurements; exit code 1 when a slider ran the network."""
-    parser = argparse.ArgumentParser(prog="python -m cvdemo.bench pose", description=__doc__)
-    parser.add_argument("--models", nargs="*", help="only these (default: the compact ones)")
-    parser.add_argument("--rounds", type=int, default=15, help="alternating answers per model")
-    parser.add_argument("--device", default=None, help="cuda, mps or cpu")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(arguments)
+    options = parse("pose", __doc__, arguments, default="the compact ones", rounds="answers")
     threads = configure_threads()
     tasks.load_all()
     engine = Engine(options.device)

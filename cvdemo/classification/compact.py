@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import functools
 
-from torch import nn
-
 from cvdemo.classification.labels import IMAGENET_CLASSES
 from cvdemo.classification.nets.compact_backbone import CompactClassifier
 from cvdemo.classification.prepare import Preprocess
 from cvdemo.classification.raw import agree, classify, example_picture, feature_vectors
 from cvdemo.core.registry import ModelSpec, Precision, WeightsFile, register
+from cvdemo.core.tracing import fused
 
 SPEC_NAME = "compact-classifier"
 HEAD = "head"
 # The middle square, whole: the recipe showed it crops of 20 to 100 % of a picture. The network normalises by itself.
 PREPROCESS = Preprocess(160, 160, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), resampling="area")
-
-
-def _prepare(network: nn.Module) -> nn.Module:
-    return network.fuse()  # type: ignore[operator]
 
 
 register(
@@ -44,7 +39,7 @@ register(
         run=functools.partial(classify, preprocess=PREPROCESS, head=HEAD, name=SPEC_NAME, categories=IMAGENET_CLASSES),
         example=example_picture,
         agrees=agree,
-        prepare=_prepare,
+        prepare=fused,
         # No traced form: the explanations need layers to look into and gradients to follow.
         precisions=(Precision(), Precision(channels_last=True), Precision("bfloat16", channels_last=True)),
         extras={

@@ -26,6 +26,7 @@ from cvdemo.core.engine import Engine, default_engine
 from cvdemo.core.media import Picture
 from cvdemo.core.registry import ModelSpec, Precision, WeightsFile, register
 from cvdemo.core.settings import Settings, setting
+from cvdemo.core.tracing import fused
 from cvdemo.detection.draw import PALETTE, draw_boxes, make_style
 from cvdemo.faces.result import Faces
 
@@ -284,10 +285,6 @@ def example_crops() -> np.ndarray:
     return coarse.repeat(SIDE // 8, 1).repeat(SIDE // 8, 2)
 
 
-def _prepare(network: nn.Module) -> nn.Module:
-    return network.fuse()  # type: ignore[operator]
-
-
 register(
     ModelSpec(
         name=DEFAULT_MODEL,
@@ -310,7 +307,7 @@ register(
         run=logits_of_crops,
         example=example_crops,
         agrees=agree,
-        prepare=_prepare,
+        prepare=fused,
         precisions=(Precision(), Precision(channels_last=True), Precision("bfloat16", channels_last=True)),
         extras={"defaults": {"temperature": TEMPERATURE}},
     )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cvdemo.core.inputs import example_picture, pixels_of
 from cvdemo.core.lazy import cv2
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
+from cvdemo.core.tracing import LIVE_PRECISIONS, frozen_graph, fused
 from cvdemo.detection.candidates import Candidates
 from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.nets.compact_detector import (
@@ -46,6 +47,13 @@ def letterbox(pixels: np.ndarray, long_side: int = LONG_SIDE) -> tuple[np.ndarra
     padded = np.full((-(-new_height // step) * step, -(-new_width // step) * step, 3), PAD_VALUE, np.uint8)
     padded[:new_height, :new_width] = resized
     return padded, (new_width / width, new_height / height)
+
+
+def letterboxed(pixels: np.ndarray, long_side: int, context: RunContext) -> tuple[Tensor, tuple[float, float]]:
+    """``letterbox`` as a network's input, (1, 3, h, w) in [0, 1] in the run's format, and the same scales."""
+    padded, scales = letterbox(pixels, long_side)
+    blob = torch.from_numpy(padded).to(context.device).permute(2, 0, 1)[None].float().div_(255)
+    return context.tensor(blob), scales
 
 
 def top_pairs(logits: Tensor, floor: float = SCORE_FLOOR, cap: int = CANDIDATE_CAP) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,9 +103,7 @@ def run(network: Any, picture: Any, context: RunContext) -> RawDetections:
     with context.stage("preprocess"):
         pixels = pixels_of(picture)
         height, width = pixels.shape[:2]
-        padded, (scale_x, scale_y) = letterbox(pixels)
-        blob = torch.from_numpy(padded).to(context.device).permute(2, 0, 1)[None].float().div_(255)
-        blob = context.tensor(blob)
+        blob, (scale_x, scale_y) = letterboxed(pixels, LONG_SIDE, context)
     with context.stage("network"), context.autocast():
         outputs = network(blob)
     with context.stage("decode"):
@@ -121,10 +127,6 @@ def run(network: Any, picture: Any, context: RunContext) -> RawDetections:
     return RawDetections(candidates, None, None, levels, size)
 
 
-def _prepare(network: nn.Module) -> nn.Module:
-    return network.fuse()  # type: ignore[operator]
-
-
 class _PlainOutputs(nn.Module):
     """A network whose levels come as one flat tuple: a graph cannot return named tuples."""
 
@@ -138,12 +140,7 @@ class _PlainOutputs(nn.Module):
 
 def _trace(network: nn.Module, precision: Precision) -> Any:
     """A frozen graph of the network without Python between its layers; it accepts every multiple of 32."""
-    blob = torch.zeros(1, 3, 384, LONG_SIDE, device=next(network.parameters()).device)
-    if precision.channels_last:
-        blob = blob.to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        graph = torch.jit.trace(_PlainOutputs(network).eval(), blob, check_trace=False)
-        optimised = torch.jit.optimize_for_inference(torch.jit.freeze(graph))
+    optimised = frozen_graph(_PlainOutputs(network), 1, 384, LONG_SIDE, precision)
 
     def traced(blob: Tensor) -> list[LevelOutput]:
         flat = optimised(blob)
@@ -176,13 +173,8 @@ register(
         run=run,
         example=example_picture,
         agrees=agree,
-        prepare=_prepare,
-        precisions=(
-            Precision(),
-            Precision(channels_last=True),
-            Precision(channels_last=True, traced=True),
-            Precision("bfloat16", channels_last=True),
-        ),
+        prepare=fused,
+        precisions=LIVE_PRECISIONS,
         extras={
             "defaults": {"score_threshold": 0.35, "iou_threshold": 0.6, "max_detections": 100},
             "trace": _trace,

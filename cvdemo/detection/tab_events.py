@@ -19,6 +19,7 @@ from cvdemo.detection.tab_lecture import NO_PICTURE, ONLY_PICTURES, Given, Lectu
 from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, trouble, working
+from cvdemo.ui.views import QUICK
 from cvdemo.ui.widgets import address_script, read_settings, widget_values
 
 MAIN = ("score_threshold", "iou_threshold", "nms_kind", "classes")
@@ -152,7 +153,7 @@ def wire_picture(parts: Parts, refresh_pill: Callable[[], str]) -> Any:
     ]
     for event in ran:
         event.then(refresh_pill, None, parts.pill, show_progress="hidden", api_visibility="private")
-    parts.halt.click(stopping(TASK), None, None, queue=False, show_progress="hidden", api_visibility="private")
+    parts.halt.click(stopping(TASK), None, None, **QUICK)
     parts.model.change(
         lambda name: registry.model_card(registry.get(name)), parts.model, parts.card, queue=False,
         show_progress="hidden", api_visibility="private",

@@ -11,16 +11,14 @@ import numpy as np
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import Picture
 from cvdemo.detection import video, view
-from cvdemo.detection.predict import DetectionSettings
+from cvdemo.detection.predict import TASK, DetectionSettings
 from cvdemo.detection.tab_events import NAMES, Parts, look_at, run_on
 from cvdemo.ui import live
 from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, trouble, working
+from cvdemo.ui.views import NOT_KEPT, QUICK, stop_key
 from cvdemo.ui.widgets import read_settings
-
-VIDEO = "detection-video"
-NOT_KEPT = "Press the button again to start over; frames already seen are not kept."
 
 CLEAR_TABLE: list[list[Any]] = []
 
@@ -50,7 +48,7 @@ def wire_video(parts: Parts) -> None:
 
             opening = working("Opening the video", None)
             yield state, gr.HTML(visible=True), gr.Video(visible=False), opening, gr.skip()
-            for event in follow(work, every=0.3, stop=Stop(user, VIDEO, NOT_KEPT)):
+            for event in follow(work, every=0.3, stop=Stop(user, stop_key(TASK), NOT_KEPT)):
                 if isinstance(event, Done):
                     yield event.value, *_finished(event.value)
                 else:
@@ -66,7 +64,7 @@ def wire_video(parts: Parts) -> None:
         [parts.clip_state, parts.viewer, parts.result_clip, parts.status, parts.over_time],
         show_progress="hidden", api_visibility="private", concurrency_id="detection-video", concurrency_limit=4,
     )  # fmt: skip
-    parts.stop.click(stopping(VIDEO), None, None, queue=False, show_progress="hidden", api_visibility="private")
+    parts.stop.click(stopping(stop_key(TASK)), None, None, **QUICK)
 
 
 def video_line(result: video.VideoResult) -> str:

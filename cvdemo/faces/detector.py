@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from cvdemo.core import registry
@@ -17,7 +16,8 @@ from cvdemo.core.inputs import example_picture, pixels_of
 from cvdemo.core.media import Picture
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
 from cvdemo.core.settings import Settings, setting
-from cvdemo.detection.compact import letterbox
+from cvdemo.core.tracing import LIVE_PRECISIONS, frozen_graph, fused
+from cvdemo.detection.compact import letterboxed
 from cvdemo.detection.nms import iou_matrix, nms
 from cvdemo.faces.labels import LANDMARKS
 from cvdemo.faces.nets.face_detector import (
@@ -76,9 +76,7 @@ def run(network: Any, picture: Any, context: RunContext) -> RawFaces:
     with context.stage("preprocess"):
         pixels = pixels_of(picture)
         height, width = pixels.shape[:2]
-        padded, (scale_x, scale_y) = letterbox(pixels, min(LONG_SIDE, max(height, width)))
-        blob = torch.from_numpy(padded).to(context.device).permute(2, 0, 1)[None].float().div_(255)
-        blob = context.tensor(blob)
+        blob, (scale_x, scale_y) = letterboxed(pixels, min(LONG_SIDE, max(height, width)), context)
     with context.stage("network"), context.autocast():
         outputs = network(blob)
     with context.stage("decode"):
@@ -144,10 +142,6 @@ def agree(reference: RawFaces, other: RawFaces) -> bool:
     return bool(((overlap >= AGREE_IOU) & close & near).any(axis=1).mean() >= AGREE_SHARE)
 
 
-def _prepare(network: nn.Module) -> nn.Module:
-    return network.fuse()  # type: ignore[operator]
-
-
 class _PlainOutputs(nn.Module):
     """A network whose levels come as a tuple: a graph cannot return lists."""
 
@@ -161,12 +155,7 @@ class _PlainOutputs(nn.Module):
 
 def _trace(network: nn.Module, precision: Precision) -> Any:
     """A frozen graph of the network without Python between its layers; it accepts every multiple of 32."""
-    blob = torch.zeros(1, 3, 384, LONG_SIDE, device=next(network.parameters()).device)
-    if precision.channels_last:
-        blob = blob.to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        graph = torch.jit.trace(_PlainOutputs(network).eval(), blob, check_trace=False)
-        return torch.jit.optimize_for_inference(torch.jit.freeze(graph))
+    return frozen_graph(_PlainOutputs(network), 1, 384, LONG_SIDE, precision)
 
 
 SPEC: ModelSpec = register(
@@ -191,13 +180,8 @@ SPEC: ModelSpec = register(
         run=run,
         example=example_picture,
         agrees=agree,
-        prepare=_prepare,
-        precisions=(
-            Precision(),
-            Precision(channels_last=True),
-            Precision(channels_last=True, traced=True),
-            Precision("bfloat16", channels_last=True),
-        ),
+        prepare=fused,
+        precisions=LIVE_PRECISIONS,
         extras={"trace": _trace},
     )
 )

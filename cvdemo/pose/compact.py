@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cvdemo.core.inputs import pixels_of
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
+from cvdemo.core.tracing import LIVE_PRECISIONS, frozen_graph, fused
 from cvdemo.pose.crops import CROP_HEIGHT, CROP_WIDTH, crops_of, regions_of, to_picture
 from cvdemo.pose.nets.pose_heatmap import PoseHeatmap
 from cvdemo.pose.nets.pose_hourglass import PoseHourglass
@@ -88,26 +89,11 @@ def _regression_fields(outputs: list[np.ndarray], regions: np.ndarray) -> dict[s
     }
 
 
-def _prepare(network: nn.Module) -> nn.Module:
-    return network.fuse()  # type: ignore[operator]
-
-
 def _trace(network: nn.Module, precision: Precision) -> Any:
     """A frozen graph of the network without Python between its layers; it takes any number of crops."""
-    blob = torch.zeros(2, 3, CROP_HEIGHT, CROP_WIDTH, device=next(network.parameters()).device)
-    if precision.channels_last:
-        blob = blob.to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        graph = torch.jit.trace(network.eval(), blob, check_trace=False)
-        return torch.jit.optimize_for_inference(torch.jit.freeze(graph))
+    return frozen_graph(network, 2, CROP_HEIGHT, CROP_WIDTH, precision)
 
 
-_PRECISIONS = (
-    Precision(),
-    Precision(channels_last=True),
-    Precision(channels_last=True, traced=True),
-    Precision("bfloat16", channels_last=True),
-)
 _COMMON: dict[str, Any] = {
     "task": "pose",
     "tier": "compact",
@@ -117,7 +103,7 @@ _COMMON: dict[str, Any] = {
     "input": "each person's box x 1.25, widened to 3:4, as a crop 192 px wide and 256 px high, RGB in [0, 1]",
     "example": example_people,
     "agrees": agree,
-    "prepare": _prepare,
+    "prepare": fused,
 }
 
 register(
@@ -133,7 +119,7 @@ register(
         weights=WeightsFile("compact_pose.safetensors"),
         build=PoseHeatmap,
         run=_runner(HEATMAP, _heatmap_fields),
-        precisions=_PRECISIONS,
+        precisions=LIVE_PRECISIONS,
         extras={TOP_DOWN: True, "trace": _trace, "defaults": {"decode": "sub-pixel"}},
         **_COMMON,
     )
@@ -150,7 +136,7 @@ register(
         weights=WeightsFile("compact_pose_regression.safetensors"),
         build=PoseRegression,
         run=_runner(REGRESSION, _regression_fields),
-        precisions=_PRECISIONS[:2] + _PRECISIONS[3:],
+        precisions=LIVE_PRECISIONS[:2] + LIVE_PRECISIONS[3:],
         extras={TOP_DOWN: True, "defaults": {}},
         **_COMMON,
     )
@@ -167,7 +153,7 @@ register(
         weights=WeightsFile("compact_pose_hourglass.safetensors"),
         build=PoseHourglass,
         run=_runner(HOURGLASS, _hourglass_fields),
-        precisions=_PRECISIONS,
+        precisions=LIVE_PRECISIONS,
         extras={TOP_DOWN: True, "trace": _trace, "defaults": {"decode": "sub-pixel"}},
         **_COMMON,
     )

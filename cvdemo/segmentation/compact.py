@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from cvdemo.core.inputs import example_picture, pixels_of
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
-from cvdemo.detection.compact import letterbox
+from cvdemo.core.tracing import LIVE_PRECISIONS, frozen_graph, fused
+from cvdemo.detection.compact import letterboxed
 from cvdemo.segmentation.labels import CAMVID_CLASSES, VOC_CLASSES
 from cvdemo.segmentation.nets.compact_unet import COARSEST, STRIDE, CompactUNet
 from cvdemo.segmentation.raw import RawSegmentation, agree
@@ -39,9 +40,7 @@ def run(
     with context.stage("preprocess"):
         pixels = pixels_of(picture)
         height, width = pixels.shape[:2]
-        padded, (scale_x, scale_y) = letterbox(pixels, long_side)
-        blob = torch.from_numpy(padded).to(context.device).permute(2, 0, 1)[None].float().div_(255)
-        blob = context.tensor(blob)
+        blob, (scale_x, scale_y) = letterboxed(pixels, long_side, context)
     context.check_cancelled()
     with context.stage("network"), torch.inference_mode(), context.autocast():
         output = network(blob) if skips == ALL_SKIPS else network(blob, skips)
@@ -54,22 +53,13 @@ def run(
     return RawSegmentation(logits, categories, extent, height, width, name)
 
 
-def _prepare(network: nn.Module) -> nn.Module:
-    return network.fuse()  # type: ignore[operator]
-
-
 def _trace(network: nn.Module, precision: Precision, long_side: int) -> Any:
     """A frozen graph of the network without Python between its layers; it accepts every multiple of 32.
 
     With a skip connection off, the network itself answers: the graph only knows them all.
     """
     height = -(-long_side * 3 // 4 // COARSEST) * COARSEST
-    blob = torch.zeros(1, 3, height, long_side, device=next(network.parameters()).device)
-    if precision.channels_last:
-        blob = blob.to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        graph = torch.jit.trace(network.eval(), blob, check_trace=False)
-        optimised = torch.jit.optimize_for_inference(torch.jit.freeze(graph))
+    optimised = frozen_graph(network, 1, height, long_side, precision)
 
     def traced(blob: Tensor, skips: tuple[bool, bool, bool] = ALL_SKIPS) -> Tensor:
         return optimised(blob) if skips == ALL_SKIPS else network(blob, skips)
@@ -109,13 +99,8 @@ def _register(
             run=functools.partial(run, name=name, categories=categories, long_side=long_side),
             example=example_picture,
             agrees=agree,
-            prepare=_prepare,
-            precisions=(
-                Precision(),
-                Precision(channels_last=True),
-                Precision(channels_last=True, traced=True),
-                Precision("bfloat16", channels_last=True),
-            ),
+            prepare=fused,
+            precisions=LIVE_PRECISIONS,
             extras={"trace": functools.partial(_trace, long_side=long_side), "kind": "semantic"},
         )
     )

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from cvdemo.core.inputs import example_picture, pixels_of
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
+from cvdemo.core.tracing import LIVE_PRECISIONS, frozen_graph, fused
 from cvdemo.detection.candidates import Candidates
-from cvdemo.detection.compact import LONG_SIDE, best_cells, letterbox
+from cvdemo.detection.compact import LONG_SIDE, best_cells, letterboxed
 from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.nets.compact_detector import LevelOutput
 from cvdemo.detection.nms import suppress
@@ -41,9 +42,7 @@ def run(
     with context.stage("preprocess"):
         pixels = pixels_of(picture)
         height, width = pixels.shape[:2]
-        padded, (scale_x, scale_y) = letterbox(pixels, LONG_SIDE)
-        blob = torch.from_numpy(padded).to(context.device).permute(2, 0, 1)[None].float().div_(255)
-        blob = context.tensor(blob)
+        blob, (scale_x, scale_y) = letterboxed(pixels, LONG_SIDE, context)
     context.check_cancelled()
     with context.stage("network"), context.autocast():
         found: Found = network(blob)
@@ -77,10 +76,6 @@ def run(
     )
 
 
-def _prepare(network: nn.Module) -> nn.Module:
-    return network.fuse()  # type: ignore[operator]
-
-
 class _PlainOutputs(nn.Module):
     """A network whose outputs come as one flat tuple: a graph cannot return named tuples."""
 
@@ -105,13 +100,7 @@ class _Traced:
 
 
 def _trace(network: nn.Module, precision: Precision) -> Any:
-    blob = torch.zeros(1, 3, 384, LONG_SIDE, device=next(network.parameters()).device)
-    if precision.channels_last:
-        blob = blob.to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        graph = torch.jit.trace(_PlainOutputs(network).eval(), blob, check_trace=False)
-        optimised = torch.jit.optimize_for_inference(torch.jit.freeze(graph))
-    return _Traced(network, optimised)
+    return _Traced(network, frozen_graph(_PlainOutputs(network), 1, 384, LONG_SIDE, precision))
 
 
 register(
@@ -137,13 +126,8 @@ register(
         run=run,
         example=example_picture,
         agrees=agree_instances,
-        prepare=_prepare,
-        precisions=(
-            Precision(),
-            Precision(channels_last=True),
-            Precision(channels_last=True, traced=True),
-            Precision("bfloat16", channels_last=True),
-        ),
+        prepare=fused,
+        precisions=LIVE_PRECISIONS,
         extras={"defaults": {"score_threshold": 0.35}, "trace": _trace, "kind": "instances"},
     )
 )

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cvdemo.core.errors import InputError
 from cvdemo.segmentation.copy_paste import Placed, landing, paste
 from cvdemo.segmentation.instance_data import Example, Object
-from cvdemo.segmentation.training_data import jitter_colour, place, warp_labels, warp_pixels
+from cvdemo.segmentation.training_data import Drawer, jitter_colour, place, warp_labels, warp_pixels
 
 MOST_OBJECTS = 6  # in one crop: their masks are what a step costs
 VISIBLE = 0.5  # share of a box that must lie in the crop
@@ -43,25 +42,15 @@ def moved_mask(item: Object, matrix: np.ndarray, size: int) -> np.ndarray:
     return warp_labels(np.ascontiguousarray(item.mask), matrix @ shift, size, beyond=0)
 
 
-class InstanceBatchMaker:
+class InstanceBatchMaker(Drawer[Example]):
     """Draws random crops around objects: scaled, mirrored, recoloured, some with another figure pasted in.
 
     long_side: the longest side pictures have at test time; crops show them at 0.6 to 1.6 times that scale.
     """
 
     def __init__(self, examples: Sequence[Example], seed: int, long_side: int) -> None:
-        if not examples:
-            raise InputError("There are no pictures to learn from.", hint="Check the folders of the sources.")
-        self.examples = examples
-        self.long_side = long_side
-        self.rng = np.random.default_rng(seed)
-        weights = np.array([example.weight for example in examples])
-        self._cumulative = np.cumsum(weights / weights.sum())
+        super().__init__(examples, lambda drawn: np.array([example.weight for example in drawn]), seed, long_side)
         self._exact = any(example.exact for example in examples)
-
-    def _draw(self) -> Example:
-        index = int(np.searchsorted(self._cumulative, self.rng.random()))
-        return self.examples[min(index, len(self.examples) - 1)]
 
     def _matrix(self, example: Example, size: int) -> np.ndarray:
         height, width = example.pixels.shape[:2]

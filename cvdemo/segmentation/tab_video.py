@@ -18,7 +18,7 @@ from cvdemo.ui.layered_viewer import layers
 from cvdemo.ui.memory import memory_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, status, trouble, working
-from cvdemo.ui.views import QUICK, Shared, VideoView, stop_key
+from cvdemo.ui.views import NOT_KEPT, QUICK, Shared, VideoView, stop_key
 
 PREVIEW_SIDE = 960
 CLIP = ("segmentation", "clip")
@@ -28,7 +28,6 @@ WAITING = {
 }
 NO_LEGEND = legend_value(())
 NO_CLIP = '<p class="hint">Segment a video: the area of each class is drawn over time here.</p>'
-NOT_KEPT = "Press the button again to start over; frames already seen are not kept."
 
 
 def create_video(shared: Shared, parts: Any) -> VideoView:

@@ -16,7 +16,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -30,18 +29,11 @@ from cvdemo.segmentation.instance_batches import InstanceBatch, InstanceBatchMak
 from cvdemo.segmentation.instance_data import Example, Source, load_source, weighted
 from cvdemo.segmentation.instance_losses import answering_cells, mask_loss, sampled_targets, training_regions
 from cvdemo.segmentation.nets.compact_instances import GRID, MaskBranch
+from cvdemo.segmentation.train import Phase
 
 FILENAME, DETECTOR = "compact_instances.safetensors", "compact_detector.safetensors"
 SHARES = {"polygons": 0.5, "pseudo": 0.3, "clothing": 0.15, "horses": 0.05}  # of the pictures drawn
 AVERAGE_DECAY = 0.998  # half an hour on one core is about three thousand steps
-
-
-@dataclass(frozen=True)
-class Phase:
-    """From ``start`` (share of the time budget) on: side of the crops in pixels."""
-
-    start: float
-    size: int
 
 
 PHASES = (Phase(0.0, 320), Phase(0.5, 384), Phase(0.85, 448))

@@ -11,9 +11,10 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from cvdemo.core.errors import InputError
 from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.labels import IGNORE
 
+E = TypeVar("E")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG")
 EXACT_WEIGHT = 3.0  # how often a picture labelled by people is drawn, relative to one labelled by a teacher
 GREY = 114  # beyond the picture's edge
@@ -156,26 +158,39 @@ def jitter_colour(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.GaussianBlur(result, (0, 0), rng.uniform(0.4, 1.3)) if rng.random() < 1 / 12 else result
 
 
-class BatchMaker:
+class Drawer(Generic[E]):
+    """Draws examples at random, each as often as its weight says.
+
+    weigh(examples): their weights (N,).   long_side: the longest side pictures have at test time.
+    Raises InputError when there are no examples.
+    """
+
+    def __init__(
+        self, examples: Sequence[E], weigh: Callable[[Sequence[E]], np.ndarray], seed: int, long_side: int
+    ) -> None:
+        if not examples:
+            raise InputError("There are no pictures to learn from.", hint="Check the folders of the sources.")
+        self.examples = examples
+        self.long_side = long_side
+        self.rng = np.random.default_rng(seed)
+        weights = weigh(examples)
+        self._cumulative = np.cumsum(weights / weights.sum())
+
+    def _draw(self) -> E:
+        index = int(np.searchsorted(self._cumulative, self.rng.random()))
+        return self.examples[min(index, len(self.examples) - 1)]
+
+
+class BatchMaker(Drawer[Example]):
     """Draws random training crops: scaled, turned a little, mirrored, recoloured.
 
     long_side: the longest side pictures have at test time; crops show them at 0.6 to 1.7 times that scale.
     """
 
     def __init__(self, examples: Sequence[Example], seed: int, long_side: int) -> None:
-        if not examples:
-            raise InputError("There are no pictures to learn from.", hint="Check the folders of the sources.")
-        self.examples = examples
-        self.long_side = long_side
-        self.rng = np.random.default_rng(seed)
-        weights = sampling_weights(examples)
-        self._cumulative = np.cumsum(weights / weights.sum())
+        super().__init__(examples, sampling_weights, seed, long_side)
         total = np.sum([example.counts > 0 for example in examples], axis=0)
         self._rarity = 1 / np.sqrt(np.maximum(total, 1))
-
-    def _draw(self) -> Example:
-        index = int(np.searchsorted(self._cumulative, self.rng.random()))
-        return self.examples[min(index, len(self.examples) - 1)]
 
     def _focus(self, example: Example) -> np.ndarray:
         """Where to look, xy in the example's pixels: half the time at a class of the picture, rare ones more often."""

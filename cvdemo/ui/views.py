@@ -27,6 +27,10 @@ def stop_key(task: str) -> str:
     return f"{task}-video"
 
 
+NOT_KEPT = "Press the button again to start over; frames already seen are not kept."
+"""What Stop says of a video whose frames are lost with it."""
+
+
 @dataclass(frozen=True)
 class Shared:
     """The left column and the page around it.

@@ -146,8 +146,11 @@ def test_occlusion_waits_for_the_button_and_can_be_stopped(tab: Any) -> None:
     page.wait_for_selector("#classification-why-status progress")
     page.click("#classification-why-halt")
     wait_for_words(page, "#classification-why-status", "Stopped")
+    page.wait_for_timeout(500)  # progress that was still under way must not take the place of the word
+    assert sentence(page, "#classification-why-status").startswith("Stopped")
     page.click("#classification-cover")
     wait_for_words(page, "#classification-why-status", "Occlusion sensitivity for")
+    assert tab.errors == []
 
 
 def test_a_window_slides_once_for_all_classes(tab: Any) -> None:

@@ -1,0 +1,37 @@
+"""The forms our own networks run in: batch normalisation folded, and as a frozen graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from cvdemo.core.registry import Precision
+
+LIVE_PRECISIONS = (
+    Precision(),
+    Precision(channels_last=True),
+    Precision(channels_last=True, traced=True),
+    Precision("bfloat16", channels_last=True),
+)
+"""What is tried for a network that should keep up with a webcam and has a ``trace``."""
+
+
+def fused(network: nn.Module) -> nn.Module:
+    """A spec's ``prepare`` for networks that fold their own batch normalisation, in place."""
+    return network.fuse()  # type: ignore[operator]
+
+
+def frozen_graph(network: nn.Module, count: int, height: int, width: int, precision: Precision) -> Any:
+    """The network without Python between its layers; only tensors and tuples of them may come out of it.
+
+    It is recorded on ``count`` pictures of ``height`` x ``width`` pixels, and works on every size that the network's
+    layers take in the same order.
+    """
+    blob = torch.zeros(count, 3, height, width, device=next(network.parameters()).device)
+    if precision.channels_last:
+        blob = blob.to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        graph = torch.jit.trace(network.eval(), blob, check_trace=False)
+        return torch.jit.optimize_for_inference(torch.jit.freeze(graph))
