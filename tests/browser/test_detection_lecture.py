@@ -122,8 +122,8 @@ def test_playing_runs_to_the_end_pauses_and_starts_over(visit: Any) -> None:
     assert visit.errors == []
 
 
-def test_soft_suppression_shows_lowered_scores(visit: Any, server: str) -> None:
-    page = visit.page
+def test_soft_suppression_shows_lowered_scores(newcomer: Any, server: str) -> None:
+    page = newcomer.page
     page.goto(f"{server}?nms_kind=soft-gaussian&score_threshold=0.2")
     page.wait_for_selector("#detection-result .viewer.full")
     open_view(page, "NMS steps")

@@ -83,8 +83,8 @@ def test_sliders_redraw_without_running_the_network(visit: Any) -> None:
     assert visit.errors == []
 
 
-def test_the_address_restores_the_controls(visit: Any, server: str) -> None:
-    page = visit.page
+def test_the_address_restores_the_controls(newcomer: Any, server: str) -> None:
+    page = newcomer.page
     page.goto(f"{server}?score_threshold=0.9&nms_kind=soft-gaussian&classes=dog&example=portrait&model=nonsense")
     page.wait_for_selector("#detection-result .viewer.full")
     assert page.get_by_role("slider", name=re.compile("Score threshold")).input_value() == "0.9"

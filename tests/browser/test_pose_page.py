@@ -24,14 +24,20 @@ def missing_weights(repository: Path, names: tuple[str, ...]) -> list[str]:
 
 
 @pytest.fixture
-def tab(newcomer: Any, server: str, repository: Path) -> Any:
-    """A visitor whose address names the tab."""
+def stranger(newcomer: Any, repository: Path) -> Any:
+    """A visitor who has not opened any page yet; skips where the tab's models are missing."""
     missing = missing_weights(repository, WEIGHTS)
     if missing:
         pytest.skip(f"there are no weights of {', '.join(missing)}")
-    newcomer.page.goto(f"{server}?tab=pose")
-    newcomer.page.wait_for_selector("#pose-result .viewer.full")
     return newcomer
+
+
+@pytest.fixture
+def tab(stranger: Any, server: str) -> Any:
+    """A visitor whose address names the tab."""
+    stranger.page.goto(f"{server}?tab=pose")
+    stranger.page.wait_for_selector("#pose-result .viewer.full")
+    return stranger
 
 
 def words(page: Any, place: str) -> str:
@@ -112,8 +118,8 @@ def test_the_example_is_there_at_once_and_sliders_need_no_network(tab: Any) -> N
     assert tab.foreign == []
 
 
-def test_the_address_restores_view_and_controls(tab: Any, server: str) -> None:
-    page = tab.page
+def test_the_address_restores_view_and_controls(stranger: Any, server: str) -> None:
+    page = stranger.page
     page.goto(f"{server}?tab=pose&view=heatmap&example=portrait&look=cover&left=10&fill=black")
     page.wait_for_selector("#pose-heatmap .viewer.full.paint")
     assert page.get_by_role("radio", name="Cover a part").is_checked()
@@ -121,8 +127,8 @@ def test_the_address_restores_view_and_controls(tab: Any, server: str) -> None:
     assert page.locator("#pose-two-stage").is_hidden()
 
 
-def test_the_mouse_chooses_joints_and_covers_parts(tab: Any, server: str) -> None:
-    page = tab.page
+def test_the_mouse_chooses_joints_and_covers_parts(stranger: Any, server: str) -> None:
+    page = stranger.page
     page.goto(f"{server}?tab=pose&view=heatmap&example=portrait")
     page.wait_for_selector("#pose-heatmap .viewer.full")
     wait_for_words(page, "#pose-heatmap-table", "sub-pixel")
@@ -159,14 +165,14 @@ def test_the_mouse_chooses_joints_and_covers_parts(tab: Any, server: str) -> Non
     wait_for_redraw(page, "#pose-heatmap", count)
     assert page.get_by_role("slider", name=re.compile("Left")).input_value() != painted
     assert runs_of(page) > before, "covering runs the network"
-    assert tab.errors == []
+    assert stranger.errors == []
 
 
-def test_stages_and_kinds_run_once_and_are_remembered(tab: Any, server: str, repository: Path) -> None:
+def test_stages_and_kinds_run_once_and_are_remembered(stranger: Any, server: str, repository: Path) -> None:
     missing = missing_weights(repository, TWO_STAGE_WEIGHTS)
     if missing:
         pytest.skip(f"there are no weights of {', '.join(missing)}")
-    page = tab.page
+    page = stranger.page
     page.goto(f"{server}?tab=pose&view=heatmap&example=portrait&look=stages")
     wait_for_words(page, "#pose-heatmap-caption", "after stage 1")
     page.get_by_role("radio", name="Regression and heatmap").click()
@@ -175,14 +181,14 @@ def test_stages_and_kinds_run_once_and_are_remembered(tab: Any, server: str, rep
     page.get_by_role("radio", name="Stage 1 and stage 2").click()
     wait_for_words(page, "#pose-heatmap-caption", "after stage 1")
     assert runs_of(page) == before
-    assert tab.errors == []
+    assert stranger.errors == []
 
 
-def test_looks_whose_model_is_missing_show_the_person_and_say_why(tab: Any, server: str, repository: Path) -> None:
+def test_looks_whose_model_is_missing_show_the_person_and_say_why(stranger: Any, server: str, repository: Path) -> None:
     missing = missing_weights(repository, TWO_STAGE_WEIGHTS)
     if len(missing) < len(TWO_STAGE_WEIGHTS):
         pytest.skip("the weights of the lecture's models are there")
-    page = tab.page
+    page = stranger.page
     page.goto(f"{server}?tab=pose&view=heatmap&example=portrait&look=stages")
     page.wait_for_selector("#pose-heatmap .viewer.full")
     wait_for_words(page, "#pose-heatmap-status", "compact_pose_hourglass.safetensors")
@@ -195,7 +201,7 @@ def test_looks_whose_model_is_missing_show_the_person_and_say_why(tab: Any, serv
     options = page.get_by_role("option").all_inner_texts()
     assert sum("its file is missing" in option for option in options) == len(TWO_STAGE_WEIGHTS)
     assert not any("ships with cvdemo" in option and "missing" in option for option in options)
-    assert tab.errors == []
+    assert stranger.errors == []
 
 
 def test_ground_truth_stand_in_and_bad_files(tab: Any, tmp_path: Path) -> None:
