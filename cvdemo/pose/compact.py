@@ -136,7 +136,7 @@ register(
         weights=WeightsFile("compact_pose_regression.safetensors"),
         build=PoseRegression,
         run=_runner(REGRESSION, _regression_fields),
-        precisions=LIVE_PRECISIONS[:2] + LIVE_PRECISIONS[3:],
+        precisions=LIVE_PRECISIONS[:2] + LIVE_PRECISIONS[3:4],
         extras={TOP_DOWN: True, "defaults": {}},
         **_COMMON,
     )
