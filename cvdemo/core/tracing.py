@@ -41,7 +41,9 @@ def frozen_graph(network: nn.Module, count: int, height: int, width: int, precis
     """The network without Python between its layers; only tensors and tuples of them may come out of it.
 
     In half precision the weights are rounded too, not cast at every run as under autocast: on small pictures those
-    casts and the choice of them take longer than the arithmetic. The network itself is left as it is. It is recorded on ``count`` pictures of ``height`` x ``width`` pixels, and works on every size that the network's
+    casts, and choosing them, take longer than the arithmetic. The network itself is left as it is.
+
+    It is recorded on ``count`` pictures of ``height`` x ``width`` pixels, and works on every size that the network's
     layers take in the same order.
     """
     blob = torch.zeros(count, 3, height, width, device=next(network.parameters()).device)

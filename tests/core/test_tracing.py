@@ -44,7 +44,8 @@ def test_the_graph_gives_what_the_network_gives_on_other_shapes_too(precision, t
             assert ours.dtype == torch.float32
             torch.testing.assert_close(ours, expected, atol=tolerance, rtol=tolerance)
     for name, value in network.state_dict().items():
-        assert torch.equal(value, before[name]) and value.dtype == torch.float32
+        assert torch.equal(value, before[name])
+        assert value.dtype == torch.float32
 
 
 def test_half_precision_really_is_used():
