@@ -108,7 +108,7 @@ def _register(
 
 _register(
     SPEC_NAME,
-    "Compact U-Net, 21 classes",
+    "Compact U-Net, 21 classes (ships with cvdemo)",
     VOC_CLASSES,
     LONG_SIDE,
     "compact_segmentation.safetensors",
@@ -121,7 +121,7 @@ _register(
 )
 _register(
     STREETS_NAME,
-    "Compact U-Net, street scenes",
+    "Compact U-Net, street scenes (ships with cvdemo)",
     CAMVID_CLASSES,
     STREETS_LONG_SIDE,
     "compact_streets.safetensors",

@@ -36,7 +36,7 @@ SHOW = ("overlay", "confidence", "entropy")
 EXPORTS = {"png": "Overlay PNG", "index": "Index PNG", "cut-out": "Cut-out PNG", "json": "JSON", "coco": "COCO JSON",
            "csv": "CSV"}  # fmt: skip
 STAGE_WORDS = {"preprocess": "prepare", "decode": "read out"}
-_COARSE_SIDE = 480  # confidence and entropy are as smooth as the logits: larger pictures show them enlarged
+_COARSE_SIDE = 320  # confidence and entropy are as smooth as the logits: larger pictures show them enlarged
 VOC_OF_COCO = {coco: voc for voc, coco in COCO_NAMES.items()}
 
 
@@ -97,7 +97,7 @@ class Look:
         return known
 
     def coarse(self, found: Segmentation) -> Segmentation:
-        """The same result on at most 480 pixels, for what is a mean over the picture or a smooth map of it."""
+        """The same result on at most 320 pixels, for what is a mean over the picture or a smooth map of it."""
         scale = _COARSE_SIDE / max(found.height, found.width)
         if scale >= 1:
             found.entropy  # noqa: B018  (with the confidence, in one pass over the classes)

@@ -16,6 +16,7 @@ from cvdemo.segmentation.resample import confidence_and_entropy, label_map, to_p
 UNDECIDED = 255
 BACKGROUND = "background"
 _LEAST_NAMED = 0.05  # per cent of the picture; less is not worth a word
+_COUNTED_AT_ONCE = 1 << 23  # pixels
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Segmentation:
         if earlier.raw is not self.raw:
             return
         kept = ["_winner"] + (["_statistics", "confidence"] if earlier.temperature == self.temperature else [])
+        kept += ["counts"] if earlier.min_confidence == self.min_confidence == 0 else []  # the winners' areas
         self.__dict__ |= {name: earlier.__dict__[name] for name in kept if name in earlier.__dict__}
 
     @cached_property
@@ -109,7 +111,11 @@ class Segmentation:
     @cached_property
     def counts(self) -> np.ndarray:
         """(256,) int64 number of pixels of each label value."""
-        return np.bincount(self.labels.ravel(), minlength=256)
+        total = np.zeros(256, np.int64)
+        # Eight times as fast as numpy's, but it counts in float32, which is exact up to 2**24 only.
+        for part in np.array_split(self.labels, -(-self.labels.size // _COUNTED_AT_ONCE)):
+            total += cv2.calcHist([part], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+        return total
 
     @property
     def areas(self) -> tuple[ClassArea, ...]:

@@ -215,7 +215,7 @@ def test_large_pictures_are_averaged_on_a_coarse_copy_and_winners_are_found_once
     look = Look.of(picture, picture.pixels, SegmentationInference(raw, {}, "cpu", "fp32", "compact-segmentation"))
     found = look.found(OverlaySettings(temperature=2.0))
     coarse = look.coarse(found)
-    assert (coarse.height, coarse.width) == (288, 480)
+    assert (coarse.height, coarse.width) == (192, 320)
     assert abs(float(coarse.entropy.mean()) - float(found.entropy.mean())) < 0.01
     enlarged = view.value_map(look, found, "confidence").astype(int)
     exact = view.draw_values(found.confidence, 0.0, 1.0, bar=False).astype(int)
