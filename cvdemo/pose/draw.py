@@ -84,7 +84,8 @@ def draw_poses(
             _oks_circles(out, points, visible, AREA_OF_BOX * _area(poses.boxes[row]), rim=len(poses) <= _MOST_RIMS)
         if style != "dots":
             _limbs(out, points, visible, style, _fitting(width, poses.boxes[row]))
-        _dots(out, points, visible, _fitting(width, poses.boxes[row]) + (2 if style == "dots" else 0))
+        radius = _fitting(width, poses.boxes[row]) + (2 if style == "dots" else 0)
+        _dots(out, [_fixed(point) for point in points.tolist()], visible, radius)
     if opacity < 1:
         out = cv2.addWeighted(out, max(opacity, 0.0), np.ascontiguousarray(pixels), 1 - max(opacity, 0.0), 0)
     return out
@@ -154,7 +155,7 @@ def _fitting(width: int, box: np.ndarray) -> int:
     return max(1, min(width, round(float(box[3] - box[1]) / 30) or 1))
 
 
-def _fixed(point: np.ndarray) -> tuple[int, int]:
+def _fixed(point: Iterable[float]) -> tuple[int, int]:
     """A place as OpenCV takes it: pixel centres at whole numbers, in sixteenths."""
     # plain numbers: called a thousand times a picture, NumPy would take longer than the drawing
     x, y = ((float(value) - 0.5) * (1 << _SHIFT) for value in point)
@@ -163,16 +164,20 @@ def _fixed(point: np.ndarray) -> tuple[int, int]:
 
 def _limbs(out: np.ndarray, points: np.ndarray, visible: list[bool], style: str, width: int) -> None:
     shown = [(edge, colour) for edge, colour in zip(COCO_EDGES, _EDGE_COLOURS) if visible[edge[0]] and visible[edge[1]]]
-    for edge, _ in shown:
-        _limb(out, points[edge[0]], points[edge[1]], RIM, width + 2, style)
-    for edge, colour in shown:
-        _limb(out, points[edge[0]], points[edge[1]], colour, width, style)
-
-
-def _limb(out: np.ndarray, a: np.ndarray, b: np.ndarray, colour: Colour, width: int, style: str) -> None:
     if style == "lines":
-        cv2.line(out, _fixed(a), _fixed(b), colour, width, cv2.LINE_AA, _SHIFT)
+        places = [_fixed(point) for point in points.tolist()]
+        for (start, end), _ in shown:
+            cv2.line(out, places[start], places[end], RIM, width + 2, cv2.LINE_AA, _SHIFT)
+        for (start, end), colour in shown:
+            cv2.line(out, places[start], places[end], colour, width, cv2.LINE_AA, _SHIFT)
         return
+    for (start, end), _ in shown:
+        _taper(out, points[start], points[end], RIM, width + 2)
+    for (start, end), colour in shown:
+        _taper(out, points[start], points[end], colour, width)
+
+
+def _taper(out: np.ndarray, a: np.ndarray, b: np.ndarray, colour: Colour, width: int) -> None:
     along = b - a
     length = float(np.hypot(*along))
     if length < 1e-6:
@@ -185,10 +190,10 @@ def _limb(out: np.ndarray, a: np.ndarray, b: np.ndarray, colour: Colour, width: 
     cv2.fillConvexPoly(out, np.array([_fixed(p) for p in outline], np.int32), colour, cv2.LINE_AA, _SHIFT)
 
 
-def _dots(out: np.ndarray, points: np.ndarray, visible: list[bool], radius: int) -> None:
+def _dots(out: np.ndarray, places: list[tuple[int, int]], visible: list[bool], radius: int) -> None:
     for joint, shown in enumerate(visible):
         if shown:
-            centre = _fixed(points[joint])
+            centre = places[joint]
             cv2.circle(out, centre, (radius + 1) << _SHIFT, RIM, -1, cv2.LINE_AA, _SHIFT)
             cv2.circle(out, centre, radius << _SHIFT, JOINT_COLOURS[joint], -1, cv2.LINE_AA, _SHIFT)
 
