@@ -1,0 +1,1 @@
+"""Optical flow: where every pixel of a picture went in the next one."""
