@@ -67,8 +67,8 @@ def wheel_colours() -> np.ndarray:
 def _table() -> np.ndarray:
     """(angles, radii + 1, 3) uint8: the colour of a direction and a share of the maximum; the last is "beyond"."""
     colours = wheel_colours() / 255.0
-    # The wheel is cut open on the left, at the direction (-1, 0).
-    place = ((np.arange(_ANGLES) / _ANGLES + 0.5) % 1.0) * (len(colours) - 1)
+    # The wheel begins with red to the right and ends there with its last colour.
+    place = np.arange(_ANGLES) / _ANGLES * (len(colours) - 1)
     low = np.floor(place).astype(int)
     share = (place - low)[:, None]
     hue = (1 - share) * colours[low] + share * colours[(low + 1) % len(colours)]
