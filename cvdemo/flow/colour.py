@@ -68,7 +68,7 @@ def _table() -> np.ndarray:
     """(angles, radii + 1, 3) uint8: the colour of a direction and a share of the maximum; the last is "beyond"."""
     colours = wheel_colours() / 255.0
     # The wheel begins with red to the right and ends there with its last colour.
-    place = np.arange(_ANGLES) / _ANGLES * (len(colours) - 1)
+    place = (np.arange(_ANGLES) + 0.5) / _ANGLES * (len(colours) - 1)
     low = np.floor(place).astype(int)
     share = (place - low)[:, None]
     hue = (1 - share) * colours[low] + share * colours[(low + 1) % len(colours)]
@@ -93,7 +93,7 @@ def flow_to_colour(flow: np.ndarray, maximum: float) -> np.ndarray:
     if not known.all():
         parts = [np.where(known, part, np.float32(0)) for part in parts]
     length, turn = cv2.cartToPolar(*parts)
-    angle = np.rint(turn * np.float32(_ANGLES / (2 * np.pi))).astype(np.int32) % _ANGLES
+    angle = np.minimum((turn * np.float32(_ANGLES / (2 * np.pi))).astype(np.int32), _ANGLES - 1)
     radius = np.minimum(length * np.float32(1 / maximum), np.float32(4))
     row = np.where(radius > 1 + 1e-6, _RADII, np.minimum(np.rint(radius * (_RADII - 1)), _RADII - 1)).astype(np.int32)
     out = _table().reshape(-1, 3).take(angle * (_RADII + 1) + row, axis=0)
