@@ -1,1 +1,1 @@
-"""Optical flow: where every pixel of a picture went in the next one."""
+"""Optical flow: where every pixel of one frame is in the next."""

@@ -1,0 +1,115 @@
+"""RAFT (Teed and Deng 2020, arXiv:2003.12039) step by step: torchvision's layers, with every refinement kept.
+
+torchvision's ``forward`` enlarges each refinement to the full resolution, which for the small network (plain bilinear)
+costs more memory than it is worth: its refinements are kept at an eighth of the resolution and enlarged when they are
+looked at. The large network learned its own way of enlarging, so its refinements are kept enlarged, in float16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cvdemo.core.registry import RunContext
+from cvdemo.flow.raw import FramePair, RawFlow, fitted
+
+STRIDE = 8
+SMALLEST = 128
+"""The correlation pyramid has four levels of halves of an eighth; the coarsest needs two cells."""
+MOST_PIXELS = 8192 * STRIDE * STRIDE
+"""All pairs of cells are compared: 8192 of them make a volume of 268 MB, and its pyramid a third more."""
+
+
+def build_small() -> nn.Module:
+    """torchvision's raft_small with random weights, in eval mode."""
+    from torchvision.models.optical_flow import raft_small
+
+    return raft_small(weights=None, progress=False).eval()
+
+
+def build_large() -> nn.Module:
+    """torchvision's raft_large with random weights, in eval mode."""
+    from torchvision.models.optical_flow import raft_large
+
+    return raft_large(weights=None, progress=False).eval()
+
+
+def refine(model: Any, first: Tensor, second: Tensor, iterations: int, *, detach: bool = True) -> Iterator[Tensor]:
+    """The refinements of a ``torchvision.models.optical_flow.RAFT``, one after the other.
+
+    Args:
+        first, second: (B, 3, H, W) in [-1, 1], sides multiples of 8 and at least 128.
+        detach: no gradient through the place where the correlation is looked up, as in the paper.
+    Yields: (B, 2, H/8, W/8) float32 flow in pixels of the eighth (times 8 for the frames), and the hidden state.
+    """
+    size, hidden = first.shape[-2:], model.update_block.hidden_state_size
+    both = model.feature_encoder(torch.cat([first, second]))  # (2B, C, H/8, W/8)
+    model.corr_block.build_pyramid(*both.float().chunk(2))  # levels of (B H/8 W/8, 1, H/8, W/8), halved three times
+    state, context = model.context_encoder(first).split_with_sizes(_context_split(model, hidden), dim=1)
+    state, context = torch.tanh(state), functional.relu(context)  # (B, hidden, H/8, W/8), (B, rest, H/8, W/8)
+    start = coordinates(len(first), size[0] // STRIDE, size[1] // STRIDE, first.device)
+    at = start
+    for _ in range(iterations):
+        at = at.detach() if detach else at
+        looked_up = model.corr_block.index_pyramid(centroids_coords=at)  # (B, 4 (2r+1)^2, H/8, W/8)
+        state, change = model.update_block(state, context, looked_up, at - start)
+        at = at + change.float()
+        yield at - start, state
+
+
+def _context_split(model: Any, hidden: int) -> list[int]:
+    return [hidden, model.context_encoder.output_dim - hidden]
+
+
+def coordinates(count: int, height: int, width: int, device: torch.device) -> Tensor:
+    """(count, 2, height, width) float32: x and y of every cell."""
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device, dtype=torch.float32),
+        torch.arange(width, device=device, dtype=torch.float32),
+        indexing="ij",
+    )
+    return torch.stack([x, y]).expand(count, 2, height, width)
+
+
+def to_input(frame: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 to (1, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(frame).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)
+
+
+def runner(name: str) -> Callable[[Any, FramePair, RunContext], RawFlow]:
+    """The ``run`` of one RAFT entry."""
+
+    def run(model: Any, pair: FramePair, context: RunContext) -> RawFlow:
+        with context.stage("preprocess"):
+            first, second, working = fitted(pair, most_pixels=MOST_PIXELS, multiple=STRIDE, smallest=SMALLEST)
+            blobs = [context.tensor(to_input(frame)) for frame in (first, second)]
+        kept: list[np.ndarray] = []
+        learned = model.mask_predictor is not None
+        try:
+            with context.stage("network"), context.autocast():
+                for number, (flow, state) in enumerate(refine(model, blobs[0], blobs[1], pair.iterations), 1):
+                    if learned:
+                        kept.append(_enlarged(model, flow, state).half().cpu().numpy())
+                    else:
+                        kept.append((flow * STRIDE).float().cpu().numpy())
+                    context.report(number / pair.iterations, f"refinement {number} of {pair.iterations}")
+        finally:
+            model.corr_block.corr_pyramid = []  # hundreds of megabytes that nobody needs until the next run
+        with context.stage("decode"):
+            refinements = np.ascontiguousarray(np.concatenate(kept).transpose(0, 2, 3, 1))
+        padded = first.shape[0], first.shape[1]
+        return RawFlow(refinements, pair.height, pair.width, name, working, padded, corners=not learned)
+
+    return run
+
+
+def _enlarged(model: Any, flow: Tensor, state: Tensor) -> Tensor:
+    """The large network's own convex upsampling: (1, 2, H, W) from (1, 2, H/8, W/8)."""
+    from torchvision.models.optical_flow._utils import upsample_flow
+
+    return upsample_flow(flow=flow, up_mask=model.mask_predictor(state).float())
