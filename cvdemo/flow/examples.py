@@ -162,7 +162,7 @@ def approach_layers(scene: np.ndarray) -> list[Layer]:
 def main() -> None:
     """Compose all pairs again and write them with their true flow."""
     from cvdemo.core.media import read_picture
-    from cvdemo.flow.files import write_kitti_png
+    from cvdemo.flow.files import kitti_bytes
 
     portrait = load_portrait()
     if portrait is None:
@@ -176,7 +176,7 @@ def main() -> None:
         first, second, truth = pair_files(name)
         save_picture(first, render(layers))
         save_picture(second, render(layers, second=True))
-        write_kitti_png(truth, true_flow(layers))
+        truth.write_bytes(kitti_bytes(true_flow(layers)))
 
 
 if __name__ == "__main__":
