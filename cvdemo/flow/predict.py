@@ -20,7 +20,7 @@ from cvdemo.core.lazy import cv2
 from cvdemo.core.media import Picture
 from cvdemo.core.settings import Settings, setting
 from cvdemo.flow.field import FlowField
-from cvdemo.flow.raw import DEFAULT_ITERATIONS, MOST_ITERATIONS, FramePair, RawFlow, pair_of
+from cvdemo.flow.raw import DEFAULT_ITERATIONS, MOST_ITERATIONS, RawFlow, pair_of
 from cvdemo.flow.warp import ALPHA, BETA, occlusion_mask
 
 __all__ = [

@@ -25,18 +25,37 @@ MOST_PIXELS = 8192 * STRIDE * STRIDE
 """All pairs of cells are compared: 8192 of them make a volume of 268 MB, and its pyramid a third more."""
 
 
+class SampleNorm(nn.Module):
+    """Instance normalisation without parameters, as group normalisation of one channel a group.
+
+    The same numbers; but torch's instance normalisation changes the memory layout and back around each of its calls.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape, each channel of each picture with mean 0 and deviation 1."""
+        return functional.group_norm(x, x.shape[1])
+
+
+def _with_sample_norm(module: nn.Module) -> nn.Module:
+    for parent in module.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, nn.InstanceNorm2d):
+                setattr(parent, name, SampleNorm())
+    return module
+
+
 def build_small() -> nn.Module:
     """torchvision's raft_small with random weights, in eval mode."""
     from torchvision.models.optical_flow import raft_small
 
-    return raft_small(weights=None, progress=False).eval()
+    return _with_sample_norm(raft_small(weights=None, progress=False)).eval()
 
 
 def build_large() -> nn.Module:
     """torchvision's raft_large with random weights, in eval mode."""
     from torchvision.models.optical_flow import raft_large
 
-    return raft_large(weights=None, progress=False).eval()
+    return _with_sample_norm(raft_large(weights=None, progress=False)).eval()
 
 
 def refine(model: Any, first: Tensor, second: Tensor, iterations: int, *, detach: bool = True) -> Iterator[Tensor]:
