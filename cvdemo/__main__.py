@@ -13,6 +13,7 @@ from cvdemo.commands import classify, detect, faces, models, pose, segment
 from cvdemo.core.errors import CvDemoError
 from cvdemo.detection import evaluate as evaluate_detection
 from cvdemo.faces import evaluate as evaluate_faces
+from cvdemo.flow import evaluate as evaluate_flow
 from cvdemo.pose import evaluate as evaluate_pose
 from cvdemo.segmentation import evaluate as evaluate_segmentation
 
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate_faces.add_parser(tasks)
     evaluate_segmentation.add_parser(tasks)
     evaluate_pose.add_parser(tasks)
+    evaluate_flow.add_parser(tasks)
     models.add_parser(commands)
     return parser
 
