@@ -29,7 +29,8 @@ def read_flow(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         flow = _from_npy(data, source.name)
     else:
         raise InputError(
-            f"{source.name} is not a flow file.", hint="Bring a Middlebury .flo, a KITTI flow PNG or a .npy of (H, W, 2)."
+            f"{source.name} is not a flow file.",
+            hint="Bring a Middlebury .flo, a KITTI flow PNG or a .npy of (H, W, 2).",
         )
     return flow, known_mask(flow)
 

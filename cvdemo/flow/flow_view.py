@@ -300,8 +300,7 @@ def numbers_html(look: Look, made: Rendered, truth: Truth | None) -> str:
 def export(
     look: Look, settings: FlowViewSettings, kind: str, truth: Truth | None = None
 ) -> tuple[str, bytes]:  # fmt: skip
-    """File name and content of a download; flow files are in the size of the pair's own files. KeyError: no such kind.
-    """
+    """File name and content of a download; flow files are in the size of the pair's own files. KeyError: no such kind."""
     made = render(look, settings, truth)
     stem = Path(look.pair.name).stem or "pair"
     flow = full_size(look.inference.raw, made.field.flow, look.pair)
