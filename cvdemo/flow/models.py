@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from cvdemo.core.registry import ModelSpec, Precision, WeightsFile, register
-from cvdemo.flow import classical  # noqa: F401  (registers the methods without weights)
+from cvdemo.flow import classical, compact  # noqa: F401  (they register themselves, and come first)
 from cvdemo.flow.raft import build_large, build_small, runner
 from cvdemo.flow.raw import agree, example_pair
 

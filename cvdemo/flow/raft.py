@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cvdemo.core.registry import RunContext
-from cvdemo.flow.raw import FramePair, RawFlow, fitted
+from cvdemo.flow.raw import FramePair, Layout, RawFlow, fitted
 
 STRIDE = 8
 SMALLEST = 128
@@ -100,8 +100,8 @@ def to_input(frame: np.ndarray) -> Tensor:
     return torch.from_numpy(frame).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)
 
 
-def runner(name: str) -> Callable[[Any, FramePair, RunContext], RawFlow]:
-    """The ``run`` of one RAFT entry."""
+def runner(name: str, layout: Layout = "corners") -> Callable[[Any, FramePair, RunContext], RawFlow]:
+    """The ``run`` of one RAFT entry; layout: where its coarse cells lie, see ``RawFlow``."""
 
     def run(model: Any, pair: FramePair, context: RunContext) -> RawFlow:
         with context.stage("preprocess"):
@@ -122,7 +122,7 @@ def runner(name: str) -> Callable[[Any, FramePair, RunContext], RawFlow]:
         with context.stage("decode"):
             refinements = np.ascontiguousarray(np.concatenate(kept).transpose(0, 2, 3, 1))
         padded = first.shape[0], first.shape[1]
-        return RawFlow(refinements, pair.height, pair.width, name, working, padded, corners=not learned)
+        return RawFlow(refinements, pair.height, pair.width, name, working, padded, "areas" if learned else layout)
 
     return run
 

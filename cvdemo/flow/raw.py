@@ -8,6 +8,7 @@ j + u, row i + v of the second frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,8 @@ SMALLEST_SIDE = 8
 LARGEST_RATIO = 1.02
 """Frames whose width-to-height ratios differ by more than this factor are not of one camera."""
 AGREE_PIXELS = 0.05
+
+Layout = Literal["areas", "corners", "strided"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +110,9 @@ class RawFlow:
         height, width: of the original frames.   model: registry name.
         working: (height, width) the frames were scaled to before the method saw them, without padding.
         padded: (height, width) with the padding at the right and at the bottom.
-        corners: the outermost cells of a coarse refinement lie on the corner pixels, as RAFT enlarges its eighth of
-            the resolution; otherwise cells are areas.
+        layout: where the cells of a coarse refinement lie. "areas": each covers as many pixels; "corners": the
+            outermost lie on the corner pixels, as the published RAFT enlarges; "strided": cell (i, j) lies on the
+            pixel (s i, s j), where a convolution with stride s looks.
     """
 
     refinements: np.ndarray
@@ -117,7 +121,7 @@ class RawFlow:
     model: str
     working: tuple[int, int] = (0, 0)
     padded: tuple[int, int] = (0, 0)
-    corners: bool = False
+    layout: Layout = "areas"
 
     def __post_init__(self) -> None:
         shape = self.refinements.shape
@@ -134,7 +138,7 @@ class RawFlow:
     def at(self, k: int = -1) -> np.ndarray:
         """Refinement ``k`` (negative from the end) as (H, W, 2) float32, in pixels of the original frames."""
         coarse = np.asarray(self.refinements[k], np.float32)
-        full = coarse if coarse.shape[:2] == self.padded else enlarge(coarse, *self.padded, corners=self.corners)
+        full = coarse if coarse.shape[:2] == self.padded else enlarge(coarse, *self.padded, self.layout)
         height, width = self.working
         return rescale_flow(full[:height, :width], self.height, self.width)
 
@@ -147,23 +151,25 @@ class RawFlow:
         return (f"computed at {width} x {height} pixels and scaled back",)
 
 
-def enlarge(flow: np.ndarray, height: int, width: int, *, corners: bool) -> np.ndarray:
+def enlarge(flow: np.ndarray, height: int, width: int, layout: Layout = "areas") -> np.ndarray:
     """A coarse field bilinearly at (height, width); its values, in pixels of the fine grid already, stay.
 
-    corners: see ``RawFlow``.
+    layout: see ``RawFlow``.
     """
-    if not corners:
+    if layout == "areas":
         return np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR))
-    rows = _along(flow, height, 0)
-    return _along(rows, width, 1)
+    h, w = flow.shape[:2]
+    if layout == "corners":
+        return _along(_along(flow, np.linspace(0, h - 1, height), 0), np.linspace(0, w - 1, width), 1)
+    down, right = np.arange(height) * (h / height), np.arange(width) * (w / width)
+    return _along(_along(flow, np.minimum(down, h - 1), 0), np.minimum(right, w - 1), 1)
 
 
-def _along(values: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """Linear interpolation along one axis so that the first and last samples stay where they are."""
+def _along(values: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
+    """Linear interpolation at fractional indices along one axis."""
     count = values.shape[axis]
-    places = np.linspace(0, count - 1, size, dtype=np.float32)
     low = np.clip(np.floor(places).astype(np.int64), 0, max(count - 2, 0))
-    share = (places - low).reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+    share = (places - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(values.ndim)])
     before, after = values.take(low, axis), values.take(np.minimum(low + 1, count - 1), axis)
     return np.asarray(before + (after - before) * share, np.float32)
 
