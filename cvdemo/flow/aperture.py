@@ -23,7 +23,7 @@ HOLES: dict[str, str] = {
     "open": "no hole: the whole bar",
 }
 _SMOOTH = 3.0  # pixels over which the stripes' edges are soft, so that gradients exist
-_STRIPE = 56  # pixels from stripe to stripe
+PERIOD = 56  # pixels from stripe to stripe
 _INK, _PAPER, _WALL = 40.0, 225.0, 128.0
 _BAR = (220.0, 26.0)  # length and thickness of the bar that is seen whole
 _RANK = 0.02  # the smaller eigenvalue's share of the larger one under which there is one equation only
@@ -102,7 +102,7 @@ def frame(settings: ApertureSettings, time: float, size: int = SIZE) -> np.ndarr
         along = -x * settings.normal[1] + y * settings.normal[0]
         ink = _soft(_BAR[1] / 2 - np.abs(across)) * _soft(_BAR[0] / 2 - np.abs(along))
     else:
-        ink = _soft(_STRIPE / 4 - np.abs((across + _STRIPE / 2) % _STRIPE - _STRIPE / 2))
+        ink = _soft(PERIOD / 4 - np.abs((across + PERIOD / 2) % PERIOD - PERIOD / 2))
     grey = _PAPER + (_INK - _PAPER) * ink
     grey[~hole_mask(settings.hole, size)] = _WALL
     return grey.astype(np.float32)

@@ -41,7 +41,7 @@ class CompareSettings(Settings):
     """Which methods, and what is drawn of each."""
 
     methods: tuple[str, ...] = setting(
-        tuple(name for name in method_names() if registry.get(name).tier != "full"), label="Methods",
+        tuple(name for name in ready_names() if registry.get(name).tier != "full"), label="Methods",
         choices=method_names(), network=True, help="Each runs once on this pair, forwards and backwards.",
     )  # fmt: skip
     show: str = setting(

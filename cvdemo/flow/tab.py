@@ -6,8 +6,11 @@ from typing import Any
 
 from cvdemo.flow.examples import example_pairs
 from cvdemo.flow.predict import DEFAULT_MODEL, TASK
+from cvdemo.flow.tab_compare import create_compare_view
 from cvdemo.flow.tab_flow import create_flow_view
-from cvdemo.flow.tab_shared import FLOW
+from cvdemo.flow.tab_lecture import create_lecture_view
+from cvdemo.flow.tab_shared import COMPARE, FLOW, LECTURE, SYNTHETIC
+from cvdemo.flow.tab_synthetic import create_synthetic_view
 from cvdemo.ui.workbench import Plan, Workbench, create_workbench
 
 PLAN = Plan(
@@ -16,6 +19,9 @@ PLAN = Plan(
     first_example="people",
     creators={
         FLOW: ("Flow", create_flow_view),
+        COMPARE: ("Compare", create_compare_view),
+        SYNTHETIC: ("Synthetic pairs", create_synthetic_view),
+        LECTURE: ("Lecture corner", create_lecture_view),
     },
     pairs=example_pairs,
 )

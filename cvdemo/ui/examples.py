@@ -133,7 +133,9 @@ def pictures(folder: Path) -> list[Example]:
 
 def pairs(folder: Path, originals: Iterable[tuple[str, str, Path, Path]]) -> list[Example]:
     """Example pairs (name, title, first, second) whose files exist on this machine, copied to ``folder``."""
-    copies = ((name, title, _copied(first, folder), _copied(second, folder)) for name, title, first, second in originals)
+    copies = (
+        (name, title, _copied(first, folder), _copied(second, folder)) for name, title, first, second in originals
+    )
     return [Example(name, title, one, two) for name, title, one, two in copies if one is not None and two is not None]
 
 

@@ -58,5 +58,7 @@ def test_exports():
     lines = found.to_csv().splitlines()
     assert len(lines) == 1 + 4 + 8
     assert lines[1].startswith("speed_px,0,2,")
-    assert sum(float(line.rsplit(",", 1)[1]) for line in lines if line.startswith("direction")) == pytest.approx(1, abs=1e-4)
+    assert sum(float(line.rsplit(",", 1)[1]) for line in lines if line.startswith("direction")) == pytest.approx(
+        1, abs=1e-4
+    )
     assert found.to_dict()["speed"]["edges"] == [0, 2, 4, 6, 8]
