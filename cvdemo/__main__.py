@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cvdemo import __version__
 from cvdemo.classification import evaluate as evaluate_classification
-from cvdemo.commands import classify, detect, faces, models, pose, segment
+from cvdemo.commands import classify, detect, faces, flow, models, pose, segment
 from cvdemo.core.errors import CvDemoError
 from cvdemo.detection import evaluate as evaluate_detection
 from cvdemo.faces import evaluate as evaluate_faces
@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     classify.add_parser(commands)
     segment.add_parser(commands)
     pose.add_parser(commands)
+    flow.add_parser(commands)
     faces.add_parser(commands)
     evaluate = commands.add_parser("evaluate", help="measure a model on labelled pictures")
     tasks = evaluate.add_subparsers(dest="task", required=True, metavar="TASK")
