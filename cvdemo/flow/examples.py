@@ -98,7 +98,7 @@ def true_flow(layers: list[Layer]) -> np.ndarray:
 
 
 def texture(height: int, width: int, seed: int, tint: tuple[float, float, float], contrast: float = 1.0) -> np.ndarray:
-    """(height, width, 3) float32: soft blotches of several sizes in shades of one colour, so that every place differs."""
+    """(height, width, 3) float32: soft blotches of several sizes in shades of one colour, no two places alike."""
     rng = np.random.default_rng(seed)
     total = np.zeros((height, width), np.float32)
     for size, strength in ((2, 14), (5, 22), (13, 30), (40, 34)):
