@@ -25,14 +25,14 @@ TOPICS: dict[str, str] = {
 }
 HELP: dict[str, str] = {
     APERTURE: "Brightness constancy gives one equation, $I_x u + I_y v + I_t = 0$, for two unknowns. Through a hole "
-    "that shows parallel edges only, every motion that ends on the dashed line explains what is seen; the shortest of them "
-    "is the normal flow. Corners and ends of bars give the second equation.",
+    "that shows parallel edges only, every motion that ends on the dashed line explains what is seen; the shortest of "
+    "them is the normal flow. Corners and ends of bars give the second equation.",
     BLUR: "A camera that moves during the exposure writes its motion into the picture. It leaves parallel dark stripes "
     "in the spectrum, and in the cepstrum, the spectrum of the log spectrum, two dark spots as far from the middle as "
     "the motion is long. No second frame is needed; only forwards and backwards cannot be told apart.",
     TRACKS: "Lucas and Kanade solve brightness constancy in a small window around a point, which works where the "
-    "window has edges in two directions: at corners. Each point is followed there and back; those that do not return within "
-    "half a pixel are given up.",
+    "window has edges in two directions: at corners. Each point is followed there and back; those that do not return "
+    "within half a pixel are given up.",
 }
 FILM = 24
 FRAME_SECONDS = 0.05
