@@ -24,7 +24,7 @@ TOPICS: dict[str, str] = {
     TRACKS: "Lucas-Kanade tracks",
 }
 HELP: dict[str, str] = {
-    APERTURE: "Brightness constancy gives one equation, $I_x u + I_y v + I_t = 0$, for two unknowns. Through a hole "
+    APERTURE: "Brightness constancy gives one equation, *I*<sub>x</sub> *u* + *I*<sub>y</sub> *v* + *I*<sub>t</sub> = 0, for two unknowns. Through a hole "
     "that shows parallel edges only, every motion that ends on the dashed line explains what is seen; the shortest of "
     "them is the normal flow. Corners and ends of bars give the second equation.",
     BLUR: "A camera that moves during the exposure writes its motion into the picture. It leaves parallel dark stripes "
@@ -180,7 +180,7 @@ def _grey(values: np.ndarray, low: float, high: float) -> np.ndarray:
 def tracks(pair: Pair, settings: LectureSettings) -> Shown:
     """Corners of the first frame, followed into the second one."""
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (pair.first, pair.second)]
-    starts = cv2.goodFeaturesToTrack(grey[0], settings.points, 0.01, 6)
+    starts = cv2.goodFeaturesToTrack(grey[0], settings.points, 0.002, max(6, min(pair.size) // 32))
     if starts is None or not len(starts):
         return Shown(
             f'<div class="flow-grid two">{figure(pair.first, "First frame")}</div>', "There is no corner to follow", ""

@@ -25,9 +25,7 @@ def sample(flow: np.ndarray, points: np.ndarray) -> np.ndarray:
     height, width = flow.shape[:2]
     places = np.asarray(points, np.float32)
     with np.errstate(invalid="ignore"):
-        inside = (
-            (places[:, 0] >= 0) & (places[:, 1] >= 0) & (places[:, 0] <= width - 1) & (places[:, 1] <= height - 1)
-        )
+        inside = (places[:, 0] >= 0) & (places[:, 1] >= 0) & (places[:, 0] <= width - 1) & (places[:, 1] <= height - 1)
     out = np.full((len(places), 2), np.nan, np.float32)
     if inside.any():
         there = places[inside]
