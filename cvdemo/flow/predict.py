@@ -16,9 +16,10 @@ from cvdemo import tasks
 from cvdemo.core import registry
 from cvdemo.core.context import ProgressFn
 from cvdemo.core.engine import Engine, default_engine
-from cvdemo.core.lazy import cv2
 from cvdemo.core.media import Picture
 from cvdemo.core.settings import Settings, setting
+from cvdemo.flow import draw as drawing
+from cvdemo.flow.colour import robust_maximum
 from cvdemo.flow.field import FlowField
 from cvdemo.flow.raw import DEFAULT_ITERATIONS, MOST_ITERATIONS, RawFlow, pair_of
 from cvdemo.flow.warp import ALPHA, BETA, occlusion_mask
@@ -171,56 +172,21 @@ def decode(inference: FlowInference, settings: FlowSettings | None = None) -> Fl
 
 
 def draw(pixels: np.ndarray, field: FlowField, settings: FlowSettings | None = None) -> np.ndarray:
-    """The first frame with the flow drawn in as the settings say, a new (H, W, 3) uint8 array."""
-    from cvdemo.flow.colour import flow_to_colour, robust_maximum
+    """The first frame with the flow drawn in as the settings say, a new (H, W, 3) uint8 array.
 
+    The occlusion view without a backward flow is the frame in grey: nothing is known about occlusion.
+    """
     chosen = settings or FlowSettings()
     maximum = chosen.maximum or robust_maximum(field.flow)
     if chosen.view == "occlusion":
-        return _with_mask(pixels, field, np.array([255, 64, 64], np.float32))
+        nowhere = np.zeros(field.flow.shape[:2], bool)
+        return drawing.draw_occlusion(pixels, nowhere if field.occluded is None else field.occluded)
     if chosen.view == "arrows":
-        drawn = draw_arrows(pixels, field.flow, chosen.arrow_spacing, chosen.arrow_scale, maximum)
+        drawn = drawing.draw_arrows(pixels, field.flow, maximum, chosen.arrow_spacing, chosen.arrow_scale, 1)
+    elif chosen.view == "magnitude":
+        drawn = drawing.blend(pixels, drawing.draw_magnitude(field.flow, maximum), chosen.opacity)
     else:
-        if chosen.view == "magnitude":
-            level = np.clip(field.speed / max(maximum, 1e-6), 0, 1) * 255
-            shown = cv2.cvtColor(
-                cv2.applyColorMap(np.nan_to_num(level).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB
-            )
-        else:
-            shown = flow_to_colour(field.flow, maximum)
-        drawn = cv2.addWeighted(shown, chosen.opacity, pixels, 1 - chosen.opacity, 0)
+        drawn = drawing.draw_colour(pixels, field.flow, maximum, chosen.opacity)
     if chosen.show_occlusion and field.occluded is not None:
-        drawn[field.occluded] = drawn[field.occluded] // 4
-    return np.asarray(drawn)
-
-
-def draw_arrows(pixels: np.ndarray, flow: np.ndarray, spacing: int, scale: float, maximum: float) -> np.ndarray:
-    """Arrows on a dimmed copy of the frame, one every ``spacing`` pixels, in the colours of the colour code."""
-    from cvdemo.flow.colour import flow_to_colour
-
-    drawn = cv2.addWeighted(pixels, 0.55, np.zeros_like(pixels), 0, 0)
-    height, width = flow.shape[:2]
-    rows = np.arange(spacing // 2, height, spacing)
-    columns = np.arange(spacing // 2, width, spacing)
-    vectors = flow[np.ix_(rows, columns)]
-    colours = flow_to_colour(np.ascontiguousarray(vectors), maximum)
-    for i, y in enumerate(rows.tolist()):
-        for j, x in enumerate(columns.tolist()):
-            u, v = (float(part) * scale for part in vectors[i, j])
-            if not np.isfinite(u + v):
-                continue
-            colour = tuple(int(part) for part in colours[i, j])
-            if u * u + v * v < 0.25:
-                cv2.circle(drawn, (x, y), 1, (200, 200, 200), -1, cv2.LINE_AA)
-                continue
-            end = int(np.clip(x + u, -9999, 9999) * 16), int(np.clip(y + v, -9999, 9999) * 16)
-            cv2.arrowedLine(drawn, (x * 16, y * 16), end, colour, 1, cv2.LINE_AA, shift=4, tipLength=0.3)
-    return np.asarray(drawn)
-
-
-def _with_mask(pixels: np.ndarray, field: FlowField, colour: np.ndarray) -> np.ndarray:
-    drawn = pixels.copy()
-    if field.occluded is not None:
-        inside = field.occluded
-        drawn[inside] = (0.4 * drawn[inside] + 0.6 * colour).astype(np.uint8)
+        drawn[field.occluded] //= 4
     return drawn

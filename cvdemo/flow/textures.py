@@ -144,4 +144,4 @@ def _scatter(mask: np.ndarray, rng: np.random.Generator) -> None:
     for _ in range(int(rng.integers(3, 12))):
         small = max(6, int(size * rng.uniform(0.1, 0.3)))
         x, y = rng.integers(0, max(1, size - small), 2)
-        _fill(mask, _outline(rng, small, int(rng.choice([3, 4, 32])), 0.3) + (x, y))
+        _fill(mask, np.add(_outline(rng, small, int(rng.choice([3, 4, 32])), 0.3), (x, y)))
