@@ -198,7 +198,7 @@ def draw_label(pixels: np.ndarray, label: Propagation) -> np.ndarray:
     """A frame with the box, the mask and the points that are followed."""
     out = pixels.copy()
     if label.mask is not None:
-        tinted = np.float32(MASK) * 0.55 + out[label.mask].astype(np.float32) * 0.45
+        tinted = np.array(MASK, np.float32) * 0.55 + out[label.mask].astype(np.float32) * 0.45
         out[label.mask] = tinted.astype(np.uint8)
         contours, _ = cv2.findContours(label.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(out, contours, -1, drawing.RIM, 3)

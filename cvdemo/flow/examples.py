@@ -105,7 +105,7 @@ def texture(height: int, width: int, seed: int, tint: tuple[float, float, float]
         noise = rng.normal(0, 1, (height // size + 3, width // size + 3)).astype(np.float32)
         large = cv2.resize(noise, None, fx=size, fy=size, interpolation=cv2.INTER_CUBIC)
         total += strength * contrast * large[:height, :width]
-    return np.clip(np.float32(tint) * (1 + total[..., None] / 150), 0, 255).astype(np.float32)
+    return np.clip(np.array(tint, np.float32) * (1 + total[..., None] / 150), 0, 255).astype(np.float32)
 
 
 def _opaque(pixels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Layer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,8 @@ TOPICS: dict[str, str] = {
     TRACKS: "Lucas-Kanade tracks",
 }
 HELP: dict[str, str] = {
-    APERTURE: "Brightness constancy gives one equation, *I*<sub>x</sub> *u* + *I*<sub>y</sub> *v* + *I*<sub>t</sub> = 0, for two unknowns. Through a hole "
+    APERTURE: "Brightness constancy gives one equation, "
+    "*I*<sub>x</sub> *u* + *I*<sub>y</sub> *v* + *I*<sub>t</sub> = 0, for two unknowns. Through a hole "
     "that shows parallel edges only, every motion that ends on the dashed line explains what is seen; the shortest of "
     "them is the normal flow. Corners and ends of bars give the second equation.",
     BLUR: "A camera that moves during the exposure writes its motion into the picture. It leaves parallel dark stripes "
@@ -185,9 +187,10 @@ def tracks(pair: Pair, settings: LectureSettings) -> Shown:
         return Shown(
             f'<div class="flow-grid two">{figure(pair.first, "First frame")}</div>', "There is no corner to follow", ""
         )
-    how = {"winSize": (settings.window, settings.window), "maxLevel": settings.levels}
-    ends, found, _ = cv2.calcOpticalFlowPyrLK(grey[0], grey[1], starts, None, **how)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey[1], grey[0], ends, None, **how)
+    how: dict[str, Any] = {"winSize": (settings.window, settings.window), "maxLevel": settings.levels}
+    nowhere: Any = None  # no guesses: OpenCV's declaration lacks it
+    ends, found, _ = cv2.calcOpticalFlowPyrLK(grey[0], grey[1], starts, nowhere, **how)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey[1], grey[0], ends, nowhere, **how)
     away = np.hypot(*np.moveaxis((back - starts).reshape(-1, 2), 1, 0))
     good = (found.ravel() > 0) & (returned.ravel() > 0) & (away < 0.5)
     first, last = starts.reshape(-1, 2), ends.reshape(-1, 2)

@@ -48,7 +48,8 @@ def points_in_box(box: np.ndarray) -> np.ndarray:
 def points_in_mask(mask: np.ndarray) -> np.ndarray:
     """(N, 2) x y, at most 400 pixels of a mask (H, W) bool, evenly chosen."""
     rows, columns = np.nonzero(mask)
-    chosen = np.linspace(0, len(rows) - 1, min(len(rows), _MOST_POINTS)).astype(int) if len(rows) else []
+    count = min(len(rows), _MOST_POINTS)
+    chosen = np.linspace(0, max(len(rows) - 1, 0), count).astype(int)
     return np.stack([columns[chosen], rows[chosen]], axis=1).astype(np.float64)
 
 

@@ -1,5 +1,7 @@
 """Slow motion against frames that are known; the camera's motion and its smoothing against numpy."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -97,7 +99,7 @@ def test_a_shaking_camera_is_calmed():
     scene, shake = texture(160, 220, 3), rng.integers(-6, 7, (12, 2))
     frames = [np.ascontiguousarray(scene[20 + y : 120 + y, 30 + x : 170 + x]) for x, y in shake]
     motions = []
-    for (x1, y1), (x2, y2) in zip(shake, shake[1:]):
+    for (x1, y1), (x2, y2) in pairwise(shake):
         matrix = np.eye(3)
         matrix[:2, 2] = (x1 - x2, y1 - y2)
         motions.append(matrix)
@@ -107,7 +109,7 @@ def test_a_shaking_camera_is_calmed():
     plain = [frame[25:-25, 25:-25].astype(int) for frame in frames]
 
     def change(clip):
-        return np.mean([np.abs(a - b).mean() for a, b in zip(clip, clip[1:])])
+        return np.mean([np.abs(a - b).mean() for a, b in pairwise(clip)])
 
     assert change(calm) < 0.5 * change(plain)
 

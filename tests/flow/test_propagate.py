@@ -34,7 +34,7 @@ def test_a_box_moves_with_its_points(move):
     points = points_in_box(box)
     assert (points >= box[:2]).all()
     assert (points <= box[2:]).all()
-    assert move_box(box, points, points + move) == pytest.approx(box + [*move, *move])
+    assert move_box(box, points, points + move) == pytest.approx(box + np.array([*move, *move]))
 
 
 def test_a_box_grows_with_its_points_and_ignores_the_wrong_half():
@@ -72,7 +72,7 @@ def test_exact_flow_does_not_drift(with_mask):
     label = Propagation(box, mask if with_mask else None)
     for _ in range(5):
         label.step(constant(4, 1), constant(-4, -1))
-    assert label.box == pytest.approx(box + [20, 5, 20, 5], abs=0.1)
+    assert label.box == pytest.approx(box + np.array([20, 5, 20, 5]), abs=0.1)
     assert label.drift == pytest.approx([0] * 6, abs=1e-3)
     assert label.area == pytest.approx([225] * 6, rel=0.02)
 
