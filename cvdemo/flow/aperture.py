@@ -33,7 +33,9 @@ _RANK = 0.02  # the smaller eigenvalue's share of the larger one under which the
 class ApertureSettings(Settings):
     """The bar, its motion and the hole it is seen through."""
 
-    hole: str = setting("circle", label="Seen through", choices=tuple(HOLES), help="What hides the ends of the stripes.")
+    hole: str = setting(
+        "circle", label="Seen through", choices=tuple(HOLES), help="What hides the ends of the stripes."
+    )
     tilt: float = setting(
         45.0, label="Tilt of the stripes", minimum=0.0, maximum=175.0, step=5.0,
         help="Degrees; 0 lies flat, 90 is upright.",

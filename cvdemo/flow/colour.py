@@ -89,10 +89,10 @@ def flow_to_colour(flow: np.ndarray, maximum: float) -> np.ndarray:
     if not maximum > 0:
         raise ValueError(f"the maximum must be above 0, not {maximum}")
     known = known_mask(flow)
-    parts = [np.ascontiguousarray(flow[..., axis], np.float32) for axis in (0, 1)]
+    parts: list[np.ndarray] = [np.ascontiguousarray(flow[..., axis], np.float32) for axis in (0, 1)]
     if not known.all():
         parts = [np.where(known, part, np.float32(0)) for part in parts]
-    length, turn = cv2.cartToPolar(*parts)
+    length, turn = cv2.cartToPolar(parts[0], parts[1])
     angle = np.minimum((turn * np.float32(_ANGLES / (2 * np.pi))).astype(np.int32), _ANGLES - 1)
     radius = np.minimum(length * np.float32(1 / maximum), np.float32(4))
     row = np.where(radius > 1 + 1e-6, _RADII, np.minimum(np.rint(radius * (_RADII - 1)), _RADII - 1)).astype(np.int32)

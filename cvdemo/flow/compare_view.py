@@ -13,8 +13,9 @@ from cvdemo.core.settings import Settings, setting
 from cvdemo.flow import draw as drawing
 from cvdemo.flow import models as models  # registers the methods that the settings name
 from cvdemo.flow.colour import robust_maximum
+from cvdemo.flow.metrics import endpoint_error, outliers
 from cvdemo.flow.predict import TASK, decode
-from cvdemo.flow.tab_shared import Look, Pair, Truth, endpoint_error
+from cvdemo.flow.tab_shared import Look, Pair, Truth, mean_error
 from cvdemo.flow.warp import warp_error
 from cvdemo.ui.viewer import display_copy, shown
 
@@ -73,13 +74,10 @@ def run_ms(look: Look) -> float:
 
 
 def outlier_share(flow: np.ndarray, truth: np.ndarray) -> float:
-    """KITTI's Fl-all: per cent of the known pixels wrong by more than 3 px and more than 5 % of the true motion."""
-    error = np.hypot(*np.moveaxis(flow - truth, 2, 0))
+    """Fl-all in per cent, see ``metrics.outliers``; NaN where the truth is nowhere known."""
+    error = endpoint_error(flow, truth)
     known = np.isfinite(error)
-    if not known.any():
-        return float("nan")
-    length = np.hypot(truth[..., 0], truth[..., 1])[known]
-    return 100 * float(((error[known] > 3) & (error[known] > 0.05 * length)).mean())
+    return 100 * float(outliers(error, truth)[known].mean()) if known.any() else float("nan")
 
 
 def row_of(look: Look, truth: Truth | None) -> Row:
@@ -87,7 +85,7 @@ def row_of(look: Look, truth: Truth | None) -> Row:
     spec, flow = registry.get(look.inference.model), decode(look.inference).flow
     wrong = warp_error(look.pair.first, look.pair.second, flow)
     warp = float(np.nanmean(wrong)) if np.isfinite(wrong).any() else float("nan")
-    epe = endpoint_error(flow, truth.flow) if truth is not None else float("nan")
+    epe = mean_error(flow, truth.flow) if truth is not None else float("nan")
     outliers = outlier_share(flow, truth.flow) if truth is not None else float("nan")
     return Row(spec.name, spec.title, spec.parameters, run_ms(look), epe, outliers, warp)
 
@@ -108,7 +106,7 @@ def panel(look: Look, truth: Truth | None, settings: CompareSettings, maximum: f
         return drawing.draw_colour(look.pair.first, flow, maximum)
     if truth is None:
         return drawing.shaded(warp_error(look.pair.first, look.pair.second, flow), WARP_FULL)
-    return drawing.shaded(np.hypot(*np.moveaxis(flow - truth.flow, 2, 0)), ERROR_FULL)
+    return drawing.shaded(endpoint_error(flow, truth.flow), ERROR_FULL)
 
 
 def panels_html(looks: list[Look], pair: Pair, truth: Truth | None, settings: CompareSettings) -> str:
@@ -146,8 +144,8 @@ def table_html(rows: list[Row], truth: Truth | None) -> str:
         body += (
             f"<tr><td>{html.escape(row.title)}</td><td>{size}</td>{errors}<td>{row.warp:.2f}</td>"
             f"<td>{row.milliseconds:.0f} ms</td>"
-            f'<td style="width:110px" class="bar"><div style="width:{100 * row.milliseconds / slowest:.1f}%"></div></td>'
-            "</tr>"
+            '<td style="width:110px" class="bar">'
+            f'<div style="width:{100 * row.milliseconds / slowest:.1f}%"></div></td></tr>'
         )
     errors = "<th>EPE</th><th>Fl-all</th>" if truth is not None else ""
     head = f"<tr><th>Method</th><th>Parameters</th>{errors}<th>Warp error</th><th>One run</th><th></th></tr>"

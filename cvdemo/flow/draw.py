@@ -104,7 +104,7 @@ def draw_magnitude(flow: np.ndarray, maximum: float) -> np.ndarray:
 
 
 def draw_occlusion(pixels: np.ndarray, occluded: np.ndarray) -> np.ndarray:
-    """The picture in grey with striped orange where a pixel has no partner in the other frame. occluded: (H, W) bool."""
+    """The picture in grey, striped orange where a pixel has no partner in the other frame. occluded: (H, W) bool."""
     out = greyed(pixels)
     rows, columns = np.ogrid[: occluded.shape[0], : occluded.shape[1]]
     stripe = (rows + columns) % 10 < 3

@@ -98,14 +98,14 @@ def true_flow(layers: list[Layer]) -> np.ndarray:
 
 
 def texture(height: int, width: int, seed: int, tint: tuple[float, float, float], contrast: float = 1.0) -> np.ndarray:
-    """(height, width, 3) float32: soft blotches of several sizes in shades of one colour, so that every place differs."""
+    """(height, width, 3) float32: soft blotches of several sizes in shades of one colour, no two places alike."""
     rng = np.random.default_rng(seed)
     total = np.zeros((height, width), np.float32)
     for size, strength in ((2, 14), (5, 22), (13, 30), (40, 34)):
         noise = rng.normal(0, 1, (height // size + 3, width // size + 3)).astype(np.float32)
         large = cv2.resize(noise, None, fx=size, fy=size, interpolation=cv2.INTER_CUBIC)
         total += strength * contrast * large[:height, :width]
-    return np.clip(np.float32(tint) * (1 + total[..., None] / 150), 0, 255).astype(np.float32)
+    return np.clip(np.array(tint, np.float32) * (1 + total[..., None] / 150), 0, 255).astype(np.float32)
 
 
 def _opaque(pixels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Layer:

@@ -1,26 +1,28 @@
-"""What the Flow view shows: the flow as colours, arrows, speed, a warped frame, its errors; words, charts, downloads."""
+"""What the Flow view shows: the flow as colours, arrows, speed, a warped frame and its errors, in words and charts."""
 
 from __future__ import annotations
 
 import html
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
 from cvdemo.core import registry
+from cvdemo.core.lazy import cv2
 from cvdemo.core.media import encode_picture
 from cvdemo.core.settings import setting
 from cvdemo.flow import draw as drawing
-from cvdemo.flow.colour import nice_maximum, robust_maximum
+from cvdemo.flow.colour import flow_to_colour, robust_maximum
 from cvdemo.flow.field import FlowField
 from cvdemo.flow.files import flo_bytes, kitti_bytes, npy_bytes
 from cvdemo.flow.histograms import FlowHistograms, histograms
 from cvdemo.flow.predict import FlowInference, FlowSettings, decode
-from cvdemo.flow.tab_shared import Look, Pair, Truth, endpoint_error, full_size, timing_line
+from cvdemo.flow.raw import rescale_flow
+from cvdemo.flow.tab_shared import Look, Pair, Truth, full_size, mean_error, timing_line
 from cvdemo.flow.warp import backward_warp, warp_error
 
 COLOUR, ARROWS, MAGNITUDE, FRAMES, WARPED, ERROR, OCCLUSION = (
@@ -116,8 +118,6 @@ def _zoom(pixels: np.ndarray) -> int:
 
 def _large(pixels: np.ndarray) -> np.ndarray:
     """Small pictures twice or more as large, so that what is drawn on them is fine."""
-    from cvdemo.core.lazy import cv2
-
     zoom = min(4, _zoom(pixels))
     if zoom == 1:
         return pixels
@@ -125,8 +125,6 @@ def _large(pixels: np.ndarray) -> np.ndarray:
 
 
 def _large_flow(flow: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    from cvdemo.flow.raw import rescale_flow
-
     return rescale_flow(flow, *size)
 
 
@@ -148,7 +146,7 @@ def words(pair: Pair, field: FlowField, view: str, truth: Truth | None = None) -
     elif view == OCCLUSION and field.occluded is not None:
         text = f"{field.occluded.mean():.1%} of the pixels have no partner in the other frame"
     if truth is not None:
-        text += f"; EPE {endpoint_error(field.flow, truth.flow):.2f} px"
+        text += f"; EPE {mean_error(field.flow, truth.flow):.2f} px"
     return text
 
 
@@ -179,7 +177,8 @@ def _speed_svg(found: FlowHistograms) -> str:
     marks = "".join(
         f'<text x="{left + (wide - left - 10) * share:.0f}" y="194" text-anchor="{anchor}">{label}</text>'
         for share, anchor, label in (
-            (0, "start", "0"), (0.5, "middle", f"{found.edges[-1] / 2:g}"), (1, "end", f"{found.edges[-1]:g} px or more")
+            (0, "start", "0"), (0.5, "middle", f"{found.edges[-1] / 2:g}"),
+            (1, "end", f"{found.edges[-1]:g} px or more"),
         )
     )  # fmt: skip
     line = f'<line class="rule" x1="{left}" x2="{wide - 10}" y1="{base}" y2="{base}"/>'
@@ -197,8 +196,6 @@ def _hex_of_speed(index: int, count: int) -> str:
 
 
 def _direction_svg(found: FlowHistograms) -> str:
-    from cvdemo.flow.colour import flow_to_colour
-
     count, middle, reach = len(found.directions), 105.0, 84.0
     most = max(float(found.directions.max(initial=0.0)), 1e-9)
     petals = []
@@ -235,7 +232,7 @@ def refinements_of(look: Look, truth: Truth | None) -> list[tuple[int, float, fl
     for index in range(len(raw)):
         flow = raw.at(index)
         change = float(np.hypot(*np.moveaxis(flow - (0 if before is None else before), 2, 0)).mean())
-        rows.append((index + 1, change, float("nan") if truth is None else endpoint_error(flow, truth.flow)))
+        rows.append((index + 1, change, float("nan") if truth is None else mean_error(flow, truth.flow)))
         before = flow
     return rows
 
@@ -289,7 +286,7 @@ def numbers_html(look: Look, made: Rendered, truth: Truth | None) -> str:
     error = _finite(warp_error(pair.first, pair.second, field.flow))
     rows.append(("Warp error", f"{error.mean():.2f} grey levels on average"))
     if truth is not None:
-        rows.append(("Endpoint error (EPE)", f"{endpoint_error(field.flow, truth.flow):.3f} px; truth: {truth.source}"))
+        rows.append(("Endpoint error (EPE)", f"{mean_error(field.flow, truth.flow):.3f} px; truth: {truth.source}"))
     rows += [(f"Time: {name}", f"{ms:.1f} ms") for name, ms in look.inference.stages.items()]
     body = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in rows)
     notes = "; ".join((*pair.notes, *field.notes))
@@ -300,11 +297,10 @@ def numbers_html(look: Look, made: Rendered, truth: Truth | None) -> str:
 def export(
     look: Look, settings: FlowViewSettings, kind: str, truth: Truth | None = None
 ) -> tuple[str, bytes]:  # fmt: skip
-    """File name and content of a download; flow files are in the size of the pair's own files. KeyError: no such kind.
-    """
+    """File name and content of a download; flow files are in the size of the pair's files. KeyError: no such kind."""
     made = render(look, settings, truth)
     stem = Path(look.pair.name).stem or "pair"
-    flow = full_size(look.inference.raw, made.field.flow, look.pair)
+    flow = full_size(made.field.flow, look.pair)
     if kind == "png":
         return f"{stem}-{settings.view}.png", encode_picture(made.pixels if made.other is None else made.other, "png")
     if kind == "json":
@@ -312,7 +308,7 @@ def export(
             **made.field.to_dict(), "info": {"description": "cvdemo flow", "settings": settings.to_dict()},
             "pair": {"name": look.pair.name, "height": look.pair.original[0], "width": look.pair.original[1]},
             "full_colour_px": made.maximum, "histograms": histograms(made.field.flow, made.maximum).to_dict(),
-            "epe": None if truth is None else round(endpoint_error(made.field.flow, truth.flow), 4),
+            "epe": None if truth is None else round(mean_error(made.field.flow, truth.flow), 4),
         }  # fmt: skip
         return f"{stem}-flow.json", json.dumps(document, indent=1, ensure_ascii=False).encode()
     if kind == "csv":
@@ -320,16 +316,6 @@ def export(
     makers = {"flo": (".flo", flo_bytes), "kitti": ("-kitti.png", kitti_bytes), "npy": (".npy", npy_bytes)}
     suffix, make = makers[kind]
     return f"{stem}-flow{suffix}", make(flow)
-
-
-def steady_maximum(recent: list[float]) -> float:
-    """A maximum for moving pictures: the largest of the last ones, so that colours do not flash."""
-    return nice_maximum(max(recent, default=1.0))
-
-
-def with_view(settings: FlowViewSettings, view: str) -> FlowViewSettings:
-    """The same settings with another look."""
-    return replace(settings, view=view)
 
 
 def slim(inference: FlowInference) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,15 +25,16 @@ TOPICS: dict[str, str] = {
     TRACKS: "Lucas-Kanade tracks",
 }
 HELP: dict[str, str] = {
-    APERTURE: "Brightness constancy gives one equation, $I_x u + I_y v + I_t = 0$, for two unknowns. Through a hole that "
-    "shows parallel edges only, every motion that ends on the dashed line explains what is seen; the shortest of them "
-    "is the normal flow. Corners and ends of bars give the second equation.",
+    APERTURE: "Brightness constancy gives one equation, "
+    "*I*<sub>x</sub> *u* + *I*<sub>y</sub> *v* + *I*<sub>t</sub> = 0, for two unknowns. Through a hole "
+    "that shows parallel edges only, every motion that ends on the dashed line explains what is seen; the shortest of "
+    "them is the normal flow. Corners and ends of bars give the second equation.",
     BLUR: "A camera that moves during the exposure writes its motion into the picture. It leaves parallel dark stripes "
     "in the spectrum, and in the cepstrum, the spectrum of the log spectrum, two dark spots as far from the middle as "
     "the motion is long. No second frame is needed; only forwards and backwards cannot be told apart.",
-    TRACKS: "Lucas and Kanade solve brightness constancy in a small window around a point, which works where the window "
-    "has edges in two directions: at corners. Each point is followed there and back; those that do not return within "
-    "half a pixel are given up.",
+    TRACKS: "Lucas and Kanade solve brightness constancy in a small window around a point, which works where the "
+    "window has edges in two directions: at corners. Each point is followed there and back; those that do not return "
+    "within half a pixel are given up.",
 }
 FILM = 24
 FRAME_SECONDS = 0.05
@@ -180,14 +182,15 @@ def _grey(values: np.ndarray, low: float, high: float) -> np.ndarray:
 def tracks(pair: Pair, settings: LectureSettings) -> Shown:
     """Corners of the first frame, followed into the second one."""
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (pair.first, pair.second)]
-    starts = cv2.goodFeaturesToTrack(grey[0], settings.points, 0.01, 6)
+    starts = cv2.goodFeaturesToTrack(grey[0], settings.points, 0.002, max(6, min(pair.size) // 32))
     if starts is None or not len(starts):
         return Shown(
             f'<div class="flow-grid two">{figure(pair.first, "First frame")}</div>', "There is no corner to follow", ""
         )
-    how = {"winSize": (settings.window, settings.window), "maxLevel": settings.levels}
-    ends, found, _ = cv2.calcOpticalFlowPyrLK(grey[0], grey[1], starts, None, **how)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey[1], grey[0], ends, None, **how)
+    how: dict[str, Any] = {"winSize": (settings.window, settings.window), "maxLevel": settings.levels}
+    nowhere: Any = None  # no guesses: OpenCV's declaration lacks it
+    ends, found, _ = cv2.calcOpticalFlowPyrLK(grey[0], grey[1], starts, nowhere, **how)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey[1], grey[0], ends, nowhere, **how)
     away = np.hypot(*np.moveaxis((back - starts).reshape(-1, 2), 1, 0))
     good = (found.ravel() > 0) & (returned.ravel() > 0) & (away < 0.5)
     first, last = starts.reshape(-1, 2), ends.reshape(-1, 2)

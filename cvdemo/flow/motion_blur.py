@@ -157,8 +157,7 @@ def _darkest(spots: np.ndarray) -> tuple[float, float, float]:
     # spots near the middle are larger in every picture: each is judged by its own distance
     score /= 1.5 * np.median(np.abs(score), axis=0) + 1e-12
     score *= np.minimum(1.0, lengths / (SHORTEST + 1))
-    row, column = np.unravel_index(int(score.argmax()), score.shape)
-    row, column = _fundamental(score, lengths, int(row), int(column))
+    row, column = _fundamental(score, lengths, *divmod(int(score.argmax()), score.shape[1]))
     step_length = _summit(score[row], column)
     step_angle = _summit(np.take(score[:, column], np.arange(row - 1, row + 2), mode="wrap"), 1)
     length = float(lengths[column] + 0.5 * step_length)

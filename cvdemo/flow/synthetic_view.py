@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from cvdemo.core.media import read_picture
 from cvdemo.core.settings import setting
 from cvdemo.flow import draw as drawing
 from cvdemo.flow.colour import robust_maximum
-from cvdemo.flow.compare_view import ERROR_FULL, outlier_share, run_ms
+from cvdemo.flow.compare_view import ERROR_FULL, run_ms
+from cvdemo.flow.metrics import FlowScore, endpoint_error, score
 from cvdemo.flow.predict import decode
 from cvdemo.flow.synthetic import SceneSettings, SyntheticPair, make_pair
-from cvdemo.flow.tab_shared import Look, Pair, endpoint_error
+from cvdemo.flow.tab_shared import Look, Pair
+from cvdemo.ui.examples import ASSETS
 from cvdemo.ui.viewer import display_copy, shown
 
 _PANEL_SIDE = 480
@@ -30,22 +34,15 @@ class SyntheticSettings(SceneSettings):
         return SceneSettings(**{field.name: getattr(self, field.name) for field in fields(SceneSettings)})
 
 
-@dataclass(frozen=True)
-class Errors:
-    """Endpoint errors in pixels: of all pixels, of those visible in both frames and of the others; Fl-all in per cent,
-    and the EPE of saying that nothing moves.
-    """
-
-    all: float
-    visible: float
-    hidden: float
-    outliers: float
-    still: float
-
-
 def generate(settings: SyntheticSettings) -> SyntheticPair:
-    """The scene of that number."""
-    return make_pair(settings.seed, settings.scene())
+    """The scene of that number, its textures cut from the example picture and made by the generator."""
+    return make_pair(settings.seed, settings.scene(), _photos())
+
+
+@functools.lru_cache(maxsize=1)
+def _photos() -> tuple[np.ndarray, ...]:
+    path = ASSETS / "crowd.jpg"
+    return (read_picture(path).pixels,) if path.is_file() else ()
 
 
 def hidden_mask(made: SyntheticPair) -> np.ndarray:
@@ -53,13 +50,9 @@ def hidden_mask(made: SyntheticPair) -> np.ndarray:
     return np.asarray(made.occluded | ~made.valid)
 
 
-def errors_of(made: SyntheticPair, flow: np.ndarray) -> Errors:
-    """How far a flow is from the truth."""
-    error = np.hypot(*np.moveaxis(flow - made.flow, 2, 0))
-    hidden = hidden_mask(made)
-    mean = [float(error[part].mean()) if part.any() else float("nan") for part in (~hidden, hidden)]
-    still = endpoint_error(np.zeros_like(made.flow), made.flow)
-    return Errors(float(error.mean()), mean[0], mean[1], outlier_share(flow, made.flow), still)
+def score_of(made: SyntheticPair, flow: np.ndarray) -> FlowScore:
+    """How far a flow is from the truth, where the target is visible and where it is not."""
+    return score(flow, made.flow, occluded=hidden_mask(made))
 
 
 def panels_html(made: SyntheticPair, look: Look | None) -> str:
@@ -72,7 +65,7 @@ def panels_html(made: SyntheticPair, look: Look | None) -> str:
     ]  # fmt: skip
     if look is not None:
         flow = decode(look.inference).flow
-        error = np.hypot(*np.moveaxis(flow - made.flow, 2, 0))
+        error = endpoint_error(flow, made.flow)
         scaled = drawing.add_scale(drawing.shaded(error, ERROR_FULL), ERROR_FULL)
         pictures += [
             (drawing.draw_colour(made.first, flow, maximum), "Computed flow", f"{run_ms(look):.0f} ms"),
@@ -92,17 +85,17 @@ def sentence(made: SyntheticPair, look: Look | None, title: str) -> str:
     """The method's error on this pair, beside that of saying that nothing moves."""
     if look is None:
         return "The pair is there; the method could not run"
-    found = errors_of(made, decode(look.inference).flow)
-    return f"{title}: EPE {found.all:.2f} px on this pair; saying that nothing moves has {found.still:.2f} px"
+    found, still = score_of(made, decode(look.inference).flow), score_of(made, np.zeros_like(made.flow))
+    return f"{title}: EPE {found.epe:.2f} px on this pair; saying that nothing moves has {still.epe:.2f} px"
 
 
 def details(made: SyntheticPair, look: Look) -> str:
     """The errors of visible and hidden pixels, for the second line."""
-    found = errors_of(made, decode(look.inference).flow)
-    text = f"EPE where the pixel is visible in both frames {found.visible:.2f} px"
-    if np.isfinite(found.hidden):
-        text += f", where it is hidden {found.hidden:.2f} px"
-    return f"{text} · Fl-all {found.outliers:.1f} % · {run_ms(look):.0f} ms"
+    found = score_of(made, decode(look.inference).flow)
+    text = f"Fl-all {found.fl_all:.1f} %, EPE where the pixel is visible in both frames {found.epe_visible:.2f} px"
+    if found.epe_occluded is not None:
+        text += f", where it is hidden {found.epe_occluded:.2f} px"
+    return f"{text} · {run_ms(look):.0f} ms"
 
 
 def pair_of_scene(made: SyntheticPair, settings: SyntheticSettings) -> Pair:

@@ -6,10 +6,11 @@ from typing import Any
 
 from cvdemo.flow.examples import example_pairs
 from cvdemo.flow.predict import DEFAULT_MODEL, TASK
+from cvdemo.flow.tab_clip import create_clip_view
 from cvdemo.flow.tab_compare import create_compare_view
 from cvdemo.flow.tab_flow import create_flow_view
 from cvdemo.flow.tab_lecture import create_lecture_view
-from cvdemo.flow.tab_shared import COMPARE, FLOW, LECTURE, SYNTHETIC
+from cvdemo.flow.tab_shared import CLIP, COMPARE, FLOW, LECTURE, SYNTHETIC
 from cvdemo.flow.tab_synthetic import create_synthetic_view
 from cvdemo.ui.workbench import Plan, Workbench, create_workbench
 
@@ -21,8 +22,10 @@ PLAN = Plan(
         FLOW: ("Flow", create_flow_view),
         COMPARE: ("Compare", create_compare_view),
         SYNTHETIC: ("Synthetic pairs", create_synthetic_view),
+        CLIP: ("Clip", create_clip_view),
         LECTURE: ("Lecture corner", create_lecture_view),
     },
+    video="Compute the flow of the video",
     pairs=example_pairs,
 )
 

@@ -16,7 +16,7 @@ from cvdemo.flow import tab_shared as kept
 from cvdemo.flow.compare_view import CompareSettings
 from cvdemo.flow.raw import DEFAULT_ITERATIONS
 from cvdemo.flow.tab_shared import COMPARE, Look, Pair, Truth
-from cvdemo.ui.background import Done, follow
+from cvdemo.ui.background import Progress, follow
 from cvdemo.ui.memory import memory_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import problem, status, trouble, working
@@ -96,15 +96,14 @@ def _run(request: gr.Request, first: str | None, second: str | None, *values: An
         pair = kept.pair_on_show(user, first, second)
         truth = kept.truth_of(user, pair)
         for name in settings.methods:
-            try:
-                for event in follow(functools.partial(_looked, user, pair, name)):
-                    if isinstance(event, Done):
-                        looks.append(event.value)
-                    else:
-                        words = f"{registry.get(name).title}: {event.text}"
-                        yield gr.skip(), gr.skip(), working(words, event.fraction), gr.skip()
-            except CvDemoError as error:  # one method that cannot run does not keep the others from it
-                skipped.append(f"{registry.get(name).title}: {error}")
+            for event in follow(functools.partial(_looked, user, pair, name)):
+                if isinstance(event, Progress):
+                    words = f"{registry.get(name).title}: {event.text}"
+                    yield gr.skip(), gr.skip(), working(words, event.fraction), gr.skip()
+                elif isinstance(event.value, str):
+                    skipped.append(event.value)
+                else:
+                    looks.append(event.value)
         keys = [kept.key_of(pair, look.inference.model, DEFAULT_ITERATIONS) for look in looks]
         panels, line, table = drawn(looks, pair, truth, settings)
         yield keys, panels, problem("; ".join(skipped)) if skipped else line, table
@@ -112,8 +111,12 @@ def _run(request: gr.Request, first: str | None, second: str | None, *values: An
         yield gr.skip(), gr.skip(), trouble(error), gr.skip()
 
 
-def _looked(user: str, pair: Pair, model: str, progress: Any, cancel: Any) -> Look:
-    return kept.look_of(user, pair, model, DEFAULT_ITERATIONS, progress=progress, cancel=cancel)
+def _looked(user: str, pair: Pair, model: str, progress: Any, cancel: Any) -> Look | str:
+    """A method's look, or why it has none: one that cannot run does not keep the others from it."""
+    try:
+        return kept.look_of(user, pair, model, DEFAULT_ITERATIONS, progress=progress, cancel=cancel)
+    except CvDemoError as error:
+        return f"{registry.get(model).title}: {error}"
 
 
 def drawn(looks: list[Look], pair: Pair, truth: Truth | None, settings: CompareSettings) -> tuple[str, str, str]:

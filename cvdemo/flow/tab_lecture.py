@@ -80,14 +80,14 @@ def _components() -> Parts:
         elem_id="flow-topic",
     )  # fmt: skip
     words = gr.Markdown(HELP[default.topic], elem_id="flow-lecture-help")
-    panels = gr.HTML(elem_id="flow-lecture-panels", apply_default_css=False)
-    line = gr.HTML(status(), elem_id="flow-lecture-status")
     widgets: dict[str, Any] = {"topic": topic}
     groups = {}
     for name, controls in GROUPS.items():
         groups[name] = gr.Column(visible=name == default.topic)
         with groups[name], gr.Row():
             widgets |= settings_components(LectureSettings, controls)
+    line = gr.HTML(status(), elem_id="flow-lecture-status")
+    panels = gr.HTML(elem_id="flow-lecture-panels", apply_default_css=False)
     return Parts(panels, line, words, widgets, groups)
 
 

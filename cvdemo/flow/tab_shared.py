@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from cvdemo.core import registry
-from cvdemo.core.errors import CvDemoError, InputError
+from cvdemo.core.errors import InputError
 from cvdemo.core.lazy import cv2
 from cvdemo.core.media import Picture
+from cvdemo.flow import metrics
 from cvdemo.flow.examples import truth_file
 from cvdemo.flow.files import read_flow
 from cvdemo.flow.predict import FlowInference, infer
-from cvdemo.flow.raw import RawFlow, pair_of
+from cvdemo.flow.raw import pair_of, rescale_flow
 from cvdemo.ui.memory import memory_of, picture_of
 
 FLOW, COMPARE, SYNTHETIC, CLIP, LECTURE = "flow", "compare", "synthetic", "clip", "lecture"
@@ -157,9 +158,9 @@ def bring_truth(session: str, pair: Pair, path: Path) -> Truth:
     return set_truth(session, pair, flow, valid, path.name)
 
 
-def endpoint_error(flow: np.ndarray, truth: np.ndarray) -> float:
+def mean_error(flow: np.ndarray, truth: np.ndarray) -> float:
     """Mean EPE in pixels where both are known; NaN where that is nowhere."""
-    error = np.hypot(flow[..., 0] - truth[..., 0], flow[..., 1] - truth[..., 1])
+    error = metrics.endpoint_error(flow, truth)
     known = np.isfinite(error)
     return float(error[known].mean()) if known.any() else float("nan")
 
@@ -172,14 +173,6 @@ def timing_line(inference: FlowInference, **more: float) -> str:
     return f"{sum(steps.values()):.0f} ms{f' ({parts})' if parts else ''}{f' · {where}' if where else ''}"
 
 
-def full_size(raw: RawFlow, flow: np.ndarray, pair: Pair) -> np.ndarray:
+def full_size(flow: np.ndarray, pair: Pair) -> np.ndarray:
     """A field of the page in the size of the pair's files."""
-    from cvdemo.flow.raw import rescale_flow
-
     return rescale_flow(flow, *pair.original) if pair.size != pair.original else flow
-
-
-def explain_missing(model: str) -> CvDemoError | None:
-    """The error a model that is not available raises, None when it can run."""
-    state = registry.availability(registry.get(model))
-    return None if state.ok else InputError(f"{registry.get(model).title} cannot run: {state.reason}.")

@@ -1,4 +1,4 @@
-"""The Synthetic view: the generator that trains the compact networks, with its parameters, and a method's exact error."""
+"""The Synthetic view: the generator that trains the compact networks, its parameters, and a method's exact error."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ MORE = ("rotation", "zoom", "deformation", "brightness", "blur", "noise")
 NAMES = (*FRONT, *MORE)
 PREFIX = "scene_"
 HELP = (
-    "Nobody can measure the motion of every pixel of a real video, so networks learn from made-up pairs, as from Flying "
-    "Chairs: cut-out layers that move over each other, each by a motion that is known exactly. What a network learns "
-    "here must hold for real videos, too: that step is sim-to-real."
+    "Nobody can measure the motion of every pixel of a real video, so networks learn from made-up pairs, such as "
+    "Flying Chairs: cut-out layers that move over each other, each by a motion that is known exactly. What a network "
+    "learns here must hold for real videos, too: that step is sim-to-real."
 )
 
 
