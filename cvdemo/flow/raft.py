@@ -58,13 +58,16 @@ def build_large() -> nn.Module:
     return _with_sample_norm(raft_large(weights=None, progress=False)).eval()
 
 
-def refine(model: Any, first: Tensor, second: Tensor, iterations: int, *, detach: bool = True) -> Iterator[Tensor]:
+def refine(
+    model: Any, first: Tensor, second: Tensor, iterations: int, *, warm: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
     """The refinements of a ``torchvision.models.optical_flow.RAFT``, one after the other.
 
     Args:
         first, second: (B, 3, H, W) in [-1, 1], sides multiples of 8 and at least 128.
-        detach: no gradient through the place where the correlation is looked up, as in the paper.
-    Yields: (B, 2, H/8, W/8) float32 flow in pixels of the eighth (times 8 for the frames), and the hidden state.
+        warm: so many refinements are made before, without gradient and without being returned.
+    Yields: (B, 2, H/8, W/8) float32 flow in pixels of the eighth (times 8 for the frames), and the hidden state. No
+    gradient goes through the place where the correlation is looked up, as in the paper.
     """
     size, hidden = first.shape[-2:], model.update_block.hidden_state_size
     both = model.feature_encoder(torch.cat([first, second]))  # (2B, C, H/8, W/8)
@@ -73,12 +76,14 @@ def refine(model: Any, first: Tensor, second: Tensor, iterations: int, *, detach
     state, context = torch.tanh(state), functional.relu(context)  # (B, hidden, H/8, W/8), (B, rest, H/8, W/8)
     start = coordinates(len(first), size[0] // STRIDE, size[1] // STRIDE, first.device)
     at = start
-    for _ in range(iterations):
-        at = at.detach() if detach else at
-        looked_up = model.corr_block.index_pyramid(centroids_coords=at)  # (B, 4 (2r+1)^2, H/8, W/8)
-        state, change = model.update_block(state, context, looked_up, at - start)
-        at = at + change.float()
-        yield at - start, state
+    for number in range(-warm, iterations):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and number >= 0):
+            at = at.detach()
+            looked_up = model.corr_block.index_pyramid(centroids_coords=at)  # (B, 4 (2r+1)^2, H/8, W/8)
+            state, change = model.update_block(state, context, looked_up, at - start)
+            at = at + change.float()
+        if number >= 0:
+            yield at - start, state
 
 
 def _context_split(model: Any, hidden: int) -> list[int]:
@@ -97,7 +102,7 @@ def coordinates(count: int, height: int, width: int, device: torch.device) -> Te
 
 def to_input(frame: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 to (1, 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(frame).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)
+    return torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)
 
 
 def runner(name: str, layout: Layout = "corners") -> Callable[[Any, FramePair, RunContext], RawFlow]:

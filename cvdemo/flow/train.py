@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +28,8 @@ from cvdemo.flow.raft import build_small, refine
 from cvdemo.flow.training_data import Batch, BatchMaker, Phase, load_photos, parse_source, phase_at
 
 AVERAGE_DECAY = 0.999
+COLD_SHARE, MOST_WARM = 0.4, 8
+"""Share of RAFT's steps that begin with no motion; the others, with up to so many refinements already made."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,17 @@ def flownet_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
     return torch.stack(list(terms.values())).sum(), {"epe": float(terms["1/4"].detach())}
 
 
-def raft_loss(network: Any, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-    """Sequence loss over the refinements plus the matching loss; "epe" is that of the last refinement."""
+def raft_loss(network: Any, batch: Batch, progress: float, warm: int = 0) -> tuple[Tensor, dict[str, float]]:
+    """Sequence loss over the refinements plus the matching loss; "epe" is that of the last refinement.
+
+    warm: refinements made without gradient before. Trained on its first few refinements alone, the network does not
+    learn to stay where it has arrived, and drifts away from there when it is refined more often.
+    """
     device = next(network.parameters()).device
     first, second, flow, visible = tensors_of(batch, device)
     frames = [x.contiguous().mul_(2).sub_(1) for x in (first, second)]
     with torch.autocast(device.type, torch.bfloat16):
-        found = [coarse for coarse, _ in refine(network, frames[0], frames[1], batch.phase.iterations)]
+        found = [coarse for coarse, _ in refine(network, frames[0], frames[1], batch.phase.iterations, warm=warm)]
     loss, error = sequence_loss(found, flow)
     match = matching_loss(network.corr_block.corr_pyramid[0], flow, visible)
     network.corr_block.corr_pyramid = []
@@ -132,11 +139,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.net == "raft":  # instance normalisation is twice as fast, backwards ten times, in the plain layout
         trainer.network.to(memory_format=torch.contiguous_format)
     print(f"{len(photos)} photographs, from step {trainer.step}", file=sys.stderr)
-    maker = BatchMaker(photos, args.seed + trainer.step)
+    maker, draw = BatchMaker(photos, args.seed + trainer.step), np.random.default_rng(args.seed + trainer.step)
     next_batch = training.prefetch(lambda: maker.batch(phase_at(phases, trainer.progress)))
 
     def loss_of(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        return flownet_loss(network, batch) if args.net == "flownet" else raft_loss(network, batch, trainer.progress)
+        if args.net == "flownet":
+            return flownet_loss(network, batch)
+        warm = int(draw.integers(1, MOST_WARM + 1)) if draw.random() > COLD_SHARE else 0
+        return raft_loss(network, batch, trainer.progress, warm)
 
     with training.asked_to_stop() as stopping:
         exchange = training.exchange_of(args)
