@@ -36,13 +36,13 @@ def dis_flow(first: np.ndarray, second: np.ndarray, preset: int) -> np.ndarray:
     if down > 0 or right > 0:
         border = 0, max(down, 0), 0, max(right, 0), cv2.BORDER_REPLICATE
         first, second = cv2.copyMakeBorder(first, *border), cv2.copyMakeBorder(second, *border)
-    flow = cv2.DISOpticalFlow.create(preset).calc(first, second, None)
+    flow = cv2.DISOpticalFlow.create(preset).calc(first, second, None)  # type: ignore[call-overload]  # None makes a new field
     return np.ascontiguousarray(flow[:height, :width], np.float32)
 
 
 def farneback_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Polynomial expansion (Farneback 2003): (H, W) uint8 grey frames to (H, W, 2) float32."""
-    flow = cv2.calcOpticalFlowFarneback(
+    flow = cv2.calcOpticalFlowFarneback(  # type: ignore[call-overload]  # None makes a new field
         first, second, None, _PYRAMID_SCALE, _LEVELS, _WINDOW, _ROUNDS, _POLY_N, _POLY_SIGMA, 0
     )
     return np.ascontiguousarray(flow, np.float32)

@@ -94,7 +94,8 @@ def _from_flo(data: bytes, name: str) -> np.ndarray:
 
 def _from_kitti(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     if len(data) >= 24:
-        _size(*struct.unpack_from(">II", data, 16), name=name)  # the PNG's own header, before anything is unpacked
+        width, height = struct.unpack_from(">II", data, 16)  # the PNG's own header, before anything is unpacked
+        _size(width, height, name)
     try:
         coded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

@@ -126,8 +126,9 @@ def _there_and_back(
         return starts.copy(), np.zeros(0, np.float32)
     side = min(settings.window, min(before.shape) - 2)
     options: dict[str, Any] = {"winSize": (max(3, side), max(3, side)), "maxLevel": settings.levels}
-    ends, there, _ = cv2.calcOpticalFlowPyrLK(before, after, starts[:, None], None, **options)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(after, before, ends, None, **options)
+    follow_points: Any = cv2.calcOpticalFlowPyrLK  # the stubs do not know that None makes new points
+    ends, there, _ = follow_points(before, after, starts[:, None], None, **options)
+    back, again, _ = follow_points(after, before, ends, None, **options)
     ends, back = ends.reshape(-1, 2), back.reshape(-1, 2)
     error = np.hypot(*(back - starts).T).astype(np.float32)
     lost = (there.reshape(-1) == 0) | (again.reshape(-1) == 0) | ~np.isfinite(error)

@@ -24,6 +24,8 @@ from cvdemo.flow.raw import FramePair
 from cvdemo.flow.textures import SIZE, shape_mask, texture_bank
 from cvdemo.flow.warp import leaves_frame, pixel_grid
 
+Photos = Sequence[np.ndarray] | np.ndarray
+"""(h, w, 3) uint8 pictures, of different sizes or stacked."""
 TEXTURES: tuple[str, ...] = ("both", "photos", "procedural")
 STEEPEST = 0.2
 """Largest slope of the deformation, pixels per pixel: keeps S invertible and its inversion quick."""
@@ -143,7 +145,7 @@ class Layer:
 Box = tuple[int, int, int, int]
 
 
-def make_pair(seed: int, settings: SceneSettings | None = None, photos: Sequence[np.ndarray] = ()) -> SyntheticPair:
+def make_pair(seed: int, settings: SceneSettings | None = None, photos: Photos = ()) -> SyntheticPair:
     """The scene with that number; the same seed, settings and photographs always give the same pixels.
 
     photos: (h, w, 3) uint8 pictures for the textures; without any, all textures are procedural.
@@ -153,7 +155,7 @@ def make_pair(seed: int, settings: SceneSettings | None = None, photos: Sequence
     return render(make_layers(rng, chosen, photos), chosen, rng)
 
 
-def make_layers(rng: np.random.Generator, settings: SceneSettings, photos: Sequence[np.ndarray] = ()) -> list[Layer]:
+def make_layers(rng: np.random.Generator, settings: SceneSettings, photos: Photos = ()) -> list[Layer]:
     """Background first, then nearer and nearer things."""
     height, width = settings.height, settings.width
     drift = _displacement(rng, settings.motion) * settings.camera
@@ -229,7 +231,7 @@ def _waves(rng: np.random.Generator, settings: SceneSettings) -> Waves | None:
     return Waves(highest * rng.random(2), vectors, rng.uniform(0, 2 * math.pi, 2))
 
 
-def _texture(rng: np.random.Generator, settings: SceneSettings, photos: Sequence[np.ndarray]) -> np.ndarray:
+def _texture(rng: np.random.Generator, settings: SceneSettings, photos: Photos) -> np.ndarray:
     procedural = settings.textures == "procedural" or not len(photos)
     if settings.textures == "both" and rng.random() < 0.2:
         procedural = True
@@ -378,5 +380,5 @@ def _noisy(frame: np.ndarray, deviation: float, rng: np.random.Generator) -> np.
     """Gaussian noise from OpenCV's fast generator, whose seed is drawn from ours."""
     noise = np.empty(frame.shape, np.int16)
     cv2.setRNGSeed(int(rng.integers(1, 2**31 - 1)))
-    cv2.randn(noise, (0, 0, 0), (deviation,) * 3)
+    cv2.randn(noise, np.zeros(3), np.full(3, deviation))
     return np.asarray(cv2.add(frame, noise, dtype=cv2.CV_8U))

@@ -44,7 +44,7 @@ def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
 def cloud(rng: np.random.Generator) -> np.ndarray:
     """Noise at several scales, rough or smooth."""
     decay = rng.uniform(0.4, 0.9)
-    level = sum(decay**octave * _noise(rng, 4 * 2**octave) for octave in range(6))
+    level = np.sum([decay**octave * _noise(rng, 4 * 2**octave) for octave in range(6)], axis=0)
     level = (level - level.min()) / (level.max() - level.min())
     return _mixed(level, rng)
 

@@ -112,16 +112,17 @@ class BatchMaker:
 
     def batch(self, phase: Phase) -> Batch:
         """A batch as the phase says; the motion's limit varies from pair to pair, so that slow scenes are learned."""
-        firsts, seconds, flows, visible = [], [], [], []
+        columns: tuple[list[np.ndarray], ...] = ([], [], [], [])
         for _ in range(phase.batch):
             motion = phase.motion * float(self.rng.uniform(0.15, 1.0))
             settings = replace(self.base, height=phase.height, width=phase.width, motion=motion)
             pair = make_pair(int(self.rng.integers(2**62)), settings, self.photos)
             arrays = [pair.first, pair.second, pair.flow, pair.valid & ~pair.occluded]
             self._mirror(arrays)
-            for kept, array in zip((firsts, seconds, flows, visible), arrays):
+            for kept, array in zip(columns, arrays):
                 kept.append(array)
-        return Batch(np.stack(firsts), np.stack(seconds), np.stack(flows), np.stack(visible), phase)
+        first, second, flow, visible = map(np.stack, columns)
+        return Batch(first, second, flow, visible, phase)
 
     def _mirror(self, arrays: list[np.ndarray]) -> None:
         """Mirror images in both directions, and colours exchanged, in place of the list's items."""

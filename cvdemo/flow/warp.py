@@ -26,7 +26,7 @@ def backward_warp(values: np.ndarray, flow: np.ndarray, *, border: float | None 
     Returns: as ``values``, a new array. Undefined flow counts as pointing outside.
     """
     x, y = pixel_grid(*flow.shape[:2])
-    far = np.float32(-1e6)
+    far = -1e6
     map_x = np.nan_to_num(x + flow[..., 0], nan=far, posinf=far, neginf=far).astype(np.float32)
     map_y = np.nan_to_num(y + flow[..., 1], nan=far, posinf=far, neginf=far).astype(np.float32)
     mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
