@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from cvdemo.core.settings import setting
 from cvdemo.flow import aperture as holes
 from cvdemo.flow.aperture import ApertureSettings
 from cvdemo.flow.draw import draw_tracks, greyed
+from cvdemo.flow.lucas_kanade import TrackSettings, follow
 from cvdemo.flow.motion_blur import BlurEstimate, blur, estimate
 from cvdemo.flow.tab_shared import Pair
 from cvdemo.ui.viewer import display_copy, shown
@@ -181,31 +181,19 @@ def _grey(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def tracks(pair: Pair, settings: LectureSettings) -> Shown:
     """Corners of the first frame, followed into the second one."""
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (pair.first, pair.second)]
-    starts = cv2.goodFeaturesToTrack(grey[0], settings.points, 0.002, max(6, min(pair.size) // 32))
-    if starts is None or not len(starts):
-        return Shown(
-            f'<div class="flow-grid two">{figure(pair.first, "First frame")}</div>', "There is no corner to follow", ""
-        )
-    how: dict[str, Any] = {"winSize": (settings.window, settings.window), "maxLevel": settings.levels}
-    nowhere: Any = None  # no guesses: OpenCV's declaration lacks it
-    ends, found, _ = cv2.calcOpticalFlowPyrLK(grey[0], grey[1], starts, nowhere, **how)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey[1], grey[0], ends, nowhere, **how)
-    away = np.hypot(*np.moveaxis((back - starts).reshape(-1, 2), 1, 0))
-    good = (found.ravel() > 0) & (returned.ravel() > 0) & (away < 0.5)
-    first, last = starts.reshape(-1, 2), ends.reshape(-1, 2)
+    how = TrackSettings(
+        points=settings.points, window=settings.window, levels=settings.levels, quality=0.002,
+        distance=max(6, min(pair.size) // 32), disagreement=0.5,
+    )  # fmt: skip
+    found = follow(pair.first, pair.second, settings=how)
+    first, last, good = found.starts, found.ends, found.found
     zoom = 2 if max(pair.size) <= 640 else 1
     canvas = greyed(cv2.resize(pair.second, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR))
     out = draw_tracks(canvas, first[good] * zoom, last[good] * zoom, 2)
     for x, y in (first[~good] * zoom).tolist():
         cv2.drawMarker(out, (round(x), round(y)), (213, 94, 0), cv2.MARKER_TILTED_CROSS, 12, 2, cv2.LINE_AA)
-    moved = np.hypot(*np.moveaxis(last[good] - first[good], 1, 0))
-    mean = float(np.median(moved)) if len(moved) else 0.0
-    sentence = (
-        f"{int(good.sum())} of {len(good)} points were followed there and back; their median motion is {mean:.1f} px"
-    )
     panels = figure(out, "Tracks", "dot: where the point is now; cross: a point that was lost", 1280)
     return Shown(
-        f'<div class="flow-grid one">{panels}</div>', sentence,
+        f'<div class="flow-grid one">{panels}</div>', found.sentence(),
         f"Window {settings.window} px, {settings.levels} pyramid levels",
     )  # fmt: skip

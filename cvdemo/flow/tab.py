@@ -25,7 +25,7 @@ PLAN = Plan(
         CLIP: ("Clip", create_clip_view),
         LECTURE: ("Lecture corner", create_lecture_view),
     },
-    video="Compute the flow of the video",
+    video="Compute the flow",
     pairs=example_pairs,
 )
 

@@ -13,7 +13,10 @@ from torch import nn
 from cvdemo.core import registry
 from cvdemo.core.engine import Engine, set_default_engine
 from cvdemo.core.registry import RANDOM_WEIGHTS_KEY, ModelSpec
+from cvdemo.flow.examples import disc_layers, render, true_flow
+from cvdemo.flow.predict import infer
 from cvdemo.flow.raw import RawFlow, agree, example_pair, fitted
+from cvdemo.flow.tab_shared import Look, Pair, Truth
 
 NAME = "stand-in-flow"
 
@@ -74,3 +77,28 @@ def processor() -> Iterator[Engine]:
     set_default_engine(engine)
     yield engine
     set_default_engine(None)
+
+
+@pytest.fixture(scope="session")
+def pair():
+    """The content moves 4 pixels to the right and 2 down."""
+    scene = textured(120, 160, 7)
+    first, second = scene[12:108, 16:144], scene[10:106, 12:140]
+    return Pair(np.ascontiguousarray(first), np.ascontiguousarray(second), "moved.png", (96, 128), ("one", "two"))
+
+
+@pytest.fixture(scope="session")
+def truth():
+    return Truth(np.tile(np.float32([4, 2]), (96, 128, 1)), "known")
+
+
+@pytest.fixture(scope="session")
+def look(pair):
+    return Look(pair, infer(pair.first, pair.second, "dis-medium", backward=True))
+
+
+@pytest.fixture(scope="session")
+def layered():
+    """Frames and true flow of an example's layers."""
+    layers = disc_layers()
+    return render(layers), render(layers, second=True), true_flow(layers)

@@ -14,8 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cvdemo.core.fusing import fuse_batch_norm
-
 CHANNELS = (24, 40, 64, 96, 128, 160)
 DECODER = (64, 48, 32, 24)
 STRIDE = 64
@@ -63,6 +61,8 @@ class FlowNetS(nn.Module):
 
     def fuse(self) -> FlowNetS:
         """Fold batch normalisation into the convolutions, in place."""
+        from cvdemo.core.fusing import fuse_batch_norm  # imports torchvision, which the page is built without
+
         fuse_batch_norm(self)
         return self
 
