@@ -71,7 +71,8 @@ def refine(
     """
     size, hidden = first.shape[-2:], model.update_block.hidden_state_size
     both = model.feature_encoder(torch.cat([first, second]))  # (2B, C, H/8, W/8)
-    model.corr_block.corr_pyramid = pyramid(*both.chunk(2), model.corr_block.num_levels)
+    one, two = both.chunk(2)
+    model.corr_block.corr_pyramid = pyramid(one, two, model.corr_block.num_levels)
     state, context = model.context_encoder(first).split_with_sizes(_context_split(model, hidden), dim=1)
     state, context = torch.tanh(state), functional.relu(context)  # (B, hidden, H/8, W/8), (B, rest, H/8, W/8)
     start = coordinates(len(first), size[0] // STRIDE, size[1] // STRIDE, first.device)
