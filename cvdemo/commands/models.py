@@ -22,7 +22,7 @@ def add_parser(subparsers: _Subparsers) -> None:
     """Add both subcommands; the parsed arguments carry the function to call as ``run``."""
     listing = subparsers.add_parser("models", help="list the models, and why one is not available")
     listing.add_argument("--task", help="only the models of this task")
-    listing.add_argument("--tier", choices=("compact", "full"), help="only the models of this tier")
+    listing.add_argument("--tier", choices=("compact", "full", "classical"), help="only the models of this tier")
     listing.add_argument("--json", action="store_true", help="print JSON")
     listing.set_defaults(run=run_models)
     fetching = subparsers.add_parser("download", help="fetch the weights of models ahead of time")
@@ -120,7 +120,7 @@ def _print_table(table: Sequence[tuple[str, ...]], right: set[int]) -> None:
 def _download(spec: ModelSpec) -> bool:
     if not spec.files:
         print(f"{spec.name}: has no weights file", file=sys.stderr)
-        return spec.random_weights
+        return not spec.trained
     for file in spec.files.values():
         line = _ProgressLine(spec.name, sys.stderr)
         try:

@@ -181,7 +181,7 @@ class Engine:
         if getattr(self._this_thread, "running", ""):
             # A nested run would wait for a turn while holding one, and could wait for ever.
             raise RuntimeError(f"{spec.name} was asked for inside a run of {self._this_thread.running}")
-        if spec.weights is None and not spec.random_weights:
+        if spec.weights is None and spec.trained:
             raise WeightsError(
                 f"{spec.title} has no trained weights, and an untrained network is not run.",
                 hint="Train it with the recipe of its task, or choose another model.",

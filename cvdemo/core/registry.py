@@ -20,7 +20,7 @@ from cvdemo.core.device import Precision
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.weights import WeightsFile
 
-Tier = Literal["compact", "full"]
+Tier = Literal["compact", "full", "classical"]
 RANDOM_WEIGHTS_KEY = "random_weights_for_tests"
 SHIPS = " (ships with cvdemo)"
 """How the titles of the compact models end."""
@@ -48,7 +48,8 @@ class ModelSpec:
     """Everything the program knows about one model. Keyword-only; compared by identity.
 
     name: unique lower-case identifier, as typed on the command line.   task: the tab it belongs to.
-    tier: "compact" ships in the repository, "full" is the publisher's own file.
+    tier: "compact" ships in the repository, "full" is the publisher's own file, "classical" is a method that learned
+    nothing: it has no weights and no parameters, and computes on the processor whatever the engine's device.
     year, paper, lecture: where it comes from, and the deck and topic that teach it.
     parameters: count.   gflops: multiply-adds in units of 1e9 for the published input size, None when unknown.
     metrics: published or measured figures with their data set in the key, such as {"COCO val2017 box AP": 37.0}.
@@ -97,6 +98,8 @@ class ModelSpec:
             raise ValueError(f"model {self.name!r}: at least one precision is needed")
         if any(precision.traced for precision in self.precisions) and "trace" not in self.extras:
             raise ValueError(f"model {self.name!r}: a traced precision needs extras['trace']")
+        if self.tier == "classical" and (self.weights is not None or self.parameters or len(self.precisions) > 1):
+            raise ValueError(f"model {self.name!r}: a classical method has no weights and one precision")
         if self.precisions[0].traced:
             raise ValueError(f"model {self.name!r}: the reference precision cannot be a traced one")
 
@@ -104,6 +107,11 @@ class ModelSpec:
     def random_weights(self) -> bool:
         """Whether this entry exists for tests and benchmarks and runs without trained weights."""
         return bool(self.extras.get(RANDOM_WEIGHTS_KEY))
+
+    @property
+    def trained(self) -> bool:
+        """Whether it needs trained weights to run: everything but classical methods and entries for tests."""
+        return self.tier != "classical" and not self.random_weights
 
     @property
     def megabytes(self) -> float:
@@ -185,6 +193,8 @@ def availability(spec: ModelSpec) -> Availability:
     files = tuple(spec.files.values())
     size = spec.megabytes
     if not files:
+        if spec.tier == "classical":
+            return Availability(True, "", "", 0.0, local=True)
         if spec.random_weights:
             return Availability(True, "random weights, for tests and benchmarks only", "", size, local=True)
         return Availability(False, "no trained weights", "Train it with the recipe of its task.", size)

@@ -9,7 +9,6 @@ import numpy as np
 
 from cvdemo.core import registry
 from cvdemo.pose import heatmap_view as view
-from cvdemo.pose.canvas import on_canvas
 from cvdemo.pose.heatmap_view import COVER, KINDS, STAGES, HeatmapControls
 from cvdemo.pose.occlude import displacements, occlude
 from cvdemo.pose.poses import Poses
@@ -17,6 +16,7 @@ from cvdemo.pose.predict import PEOPLE_FLOOR, PoseInference, PoseSettings, decod
 from cvdemo.pose.raw import RawPoses, of_stage
 from cvdemo.pose.skeleton import COCO_JOINTS
 from cvdemo.pose.tab_shared import Look, on_people, timing_line
+from cvdemo.ui.canvas import on_canvas
 from cvdemo.ui.memory import Memory
 
 _EVERYBODY = 100

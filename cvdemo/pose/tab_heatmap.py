@@ -15,11 +15,11 @@ from cvdemo.core.media import Picture
 from cvdemo.pose import heatmap_looks as looks
 from cvdemo.pose import heatmap_view as view
 from cvdemo.pose import tab_shared as kept
-from cvdemo.pose.canvas import canvas
 from cvdemo.pose.heatmap_view import COVER, JOINT, LOOKS, STAGES, HeatmapControls
 from cvdemo.pose.skeleton import COCO_JOINTS
 from cvdemo.pose.tab_shared import HEATMAP, Look
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.canvas import canvas
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import problem, status, trouble, working

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +29,12 @@ GRADIO = ("media_assets", "images")
 
 @dataclass(frozen=True)
 class Example:
-    """An example: its id in the page's address, what it shows, and the file."""
+    """An example: its id in the page's address, what it shows, and the file; of a pair, the second one too."""
 
     name: str
     title: str
     path: Path
+    second: Path | None = None
 
 
 def _package_file(package: str, *parts: str) -> Path | None:
@@ -127,6 +129,14 @@ def pictures(folder: Path) -> list[Example]:
     )
     copies = ((name, title, _copied(original, folder)) for name, title, original in originals)
     return [Example(name, title, path) for name, title, path in copies if path is not None]
+
+
+def pairs(folder: Path, originals: Iterable[tuple[str, str, Path, Path]]) -> list[Example]:
+    """Example pairs (name, title, first, second) whose files exist on this machine, copied to ``folder``."""
+    copies = (
+        (name, title, _copied(first, folder), _copied(second, folder)) for name, title, first, second in originals
+    )
+    return [Example(name, title, one, two) for name, title, one, two in copies if one is not None and two is not None]
 
 
 def clips(folder: Path) -> list[Example]:

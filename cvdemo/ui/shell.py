@@ -55,6 +55,8 @@ def build_app(max_users: int = 32) -> gr.Blocks:
     from cvdemo.classification.tab import create_classification_tab
     from cvdemo.detection.api import add_detection_api
     from cvdemo.detection.tab import create_detection_tab
+    from cvdemo.flow.api import add_flow_api
+    from cvdemo.flow.tab import create_flow_tab
     from cvdemo.pose.api import add_pose_api
     from cvdemo.pose.tab import create_pose_tab
     from cvdemo.segmentation.api import add_segmentation_api
@@ -74,6 +76,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
                 ("detection", create_detection_tab),
                 ("segmentation", create_segmentation_tab),
                 ("pose", create_pose_tab),
+                ("flow", create_flow_tab),
                 ("classification", create_classification_tab),
             ):
                 with gr.Tab(name.capitalize(), id=name) as places[name]:
@@ -81,6 +84,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
         add_detection_api()
         add_segmentation_api()
         add_pose_api()
+        add_flow_api()
         add_classification_api()
         _wire_tasks(demo, tabs, places, built)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -26,7 +27,7 @@ from cvdemo.ui.widgets import address_script, model_choices, signal, widget_valu
 from cvdemo.ui.workbench_inputs import Inputs, create_inputs, create_lesson
 
 LESSON = "lesson"
-_PATH_SCRIPT = "(file) => file ? file.path : ''"
+_PATH_SCRIPT = "(...files) => files.map((file) => file ? file.path : '').join('|').replace(/^[|]$/, '')"
 ALLOW = "Allow the camera, then press Record. The open view follows it."
 
 
@@ -36,6 +37,7 @@ class Plan:
 
     creators: for each view its name, which is its id in the page's address, its title and what builds it; the first
     is open at the start.   video: the words of the button that runs the open view on a video file; None without one.
+    pairs: for a task that looks at two pictures, its example pairs, copied to the folder it is given.
     """
 
     task: str
@@ -43,6 +45,7 @@ class Plan:
     first_example: str
     creators: dict[str, tuple[str, Callable[[Shared], View]]]
     video: str | None = None
+    pairs: Callable[[Path], list[Example]] | None = None
 
     @property
     def first_view(self) -> str:
@@ -82,6 +85,7 @@ class Workbench:
             gr.Tabs(selected=view),
             view,
             *settings_from(query, self.views),
+            *([str(found[0].second) if found else None] if plan.pairs is not None else []),
         ]
 
     def forget(self, session: str) -> None:
@@ -97,13 +101,13 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
 
     shell: offers ``projector``, ``pill`` and ``refresh_pill``.   user_limit: webcams at the same time.
     """
-    examples = pictures(files.examples)
+    examples = pictures(files.examples) if plan.pairs is None else plan.pairs(files.examples)
     state = {"path": signal(""), "mode": signal("picture"), "view": signal(plan.first_view)}
     with gr.Row(equal_height=False, elem_id=plan.task):
         with gr.Column(scale=3, min_width=320):
-            inputs = create_inputs(plan.task, plan.default_model, plan.video, examples)
+            inputs = create_inputs(plan.task, plan.default_model, plan.video, examples, pair=plan.pairs is not None)
         shared = Shared(
-            picture=inputs.picture, model=inputs.model, camera=inputs.camera, **state,
+            picture=inputs.picture, second=inputs.second, model=inputs.model, camera=inputs.camera, **state,
             projector=shell.projector, pill=shell.pill, refresh_pill=shell.refresh_pill,
         )  # fmt: skip
         with gr.Column(scale=8, min_width=380), gr.Tabs(elem_id=f"{plan.task}-views") as tabs:
@@ -114,6 +118,7 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
             with gr.Tab("Lesson", id=LESSON) as opened[LESSON]:
                 tries = create_lesson(plan.task)
     opening = [shared.model, shared.picture, tabs, shared.view, *(w for view in views for w in view.controls.values())]
+    opening += [] if shared.second is None else [shared.second]
     bench = Workbench(plan, opening, examples, views)
     nudge = _wire_refresh(plan, shared, views)
     _wire_model(plan, shared, inputs.card)
@@ -139,7 +144,9 @@ def _wire_refresh(plan: Plan, shared: Shared, views: list[View]) -> Any:
         rung = [count + 1 if is_wanted(view, name, mode, path) else gr.skip() for view, count in zip(told, counts)]
         return rung if len(rung) > 1 else rung[0]  # Gradio takes what one output gets as it is
 
-    shared.picture.change(None, shared.picture, shared.path, js=_PATH_SCRIPT, **QUICK)
+    files_in = [shared.picture] if shared.second is None else [shared.picture, shared.second]
+    for file in files_in:
+        file.change(None, files_in, shared.path, js=_PATH_SCRIPT, **QUICK)
     changed = [shared.path.change, shared.model.change, shared.mode.change, shared.view.change, nudge.change]
     gr.on(
         changed, ring, [shared.view, shared.mode, shared.picture, *bells], bells, trigger_mode="always_last",
@@ -281,14 +288,17 @@ def _wire_lesson(bench: Workbench, tries: list[tuple[Any, dict[str, str]]], nudg
                 values[0] = gr.skip()
             if "example" not in query:
                 values[1] = gr.skip()
+                if plan.pairs is not None:
+                    values[-1] = gr.skip()
             return [*values, count + 1]
 
         return set_all
 
     plan = bench.plan
     names = [view.prefix + name for view in bench.views for name in view.controls]
-    remember = address_script(["model", *names], [plan.default_model, *settings_from({}, bench.views)])
-    model, _, _, _, *widgets = bench.opening
+    names = ["model", *names]
+    remember = address_script(names, [plan.default_model, *settings_from({}, bench.views)])
+    model, widgets = bench.opening[0], bench.opening[4 : 4 + len(names) - 1]
     for button, query in tries:
         done = button.click(go(query), nudge, [*bench.opening, nudge], **QUICK)
         done.then(None, [model, *widgets], None, js=remember, **QUICK)

@@ -18,7 +18,10 @@ PRIVACY = "Pictures are processed on the machine that runs cvdemo and kept only 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The left column. ``modes``: its tabs by name.   clip, stride, start, stop: None where there is no video."""
+    """The left column. ``modes``: its tabs by name.   second: None where one picture is looked at.
+
+    clip, stride, start, stop: None where there is no video.
+    """
 
     modes: dict[str, Any]
     picture: Any
@@ -26,25 +29,27 @@ class Inputs:
     model: Any
     card: Any
     line: Any
+    second: Any = None
     clip: Any = None
     stride: Any = None
     start: Any = None
     stop: Any = None
 
 
-def create_inputs(task: str, default_model: str, video: str | None, examples: list[Example]) -> Inputs:
-    """Build the left column: a picture, a video (where ``video`` words its button) or the camera, and the model."""
+def create_inputs(
+    task: str, default_model: str, video: str | None, examples: list[Example], pair: bool = False
+) -> Inputs:  # fmt: skip
+    """Build the left column: a picture (two for a ``pair``), a video (where ``video`` words its button) or the camera,
+    and the model.
+    """
     modes: dict[str, Any] = {}
     moving: dict[str, Any] = {}
     with gr.Tabs():
         with gr.Tab("Picture", id="picture") as modes["picture"]:
-            picture = picture_file(
-                label="Drop, paste or photograph a picture", sources=["upload", "webcam", "clipboard"], height=200,
-                elem_id=f"{task}-picture",
-            )  # fmt: skip
+            pictures = _pair_inputs(task) if pair else [_picture_input(task)]
             gr.Examples(
-                [[str(example.path)] for example in examples], inputs=[picture], label="Examples",
-                elem_id=f"{task}-examples", api_visibility="private",
+                [[str(path) for path in (example.path, example.second)[: len(pictures)]] for example in examples],
+                inputs=pictures, label="Examples", elem_id=f"{task}-examples", api_visibility="private",
             )  # fmt: skip
         if video is not None:
             with gr.Tab("Video", id="video") as modes["video"]:
@@ -62,7 +67,25 @@ def create_inputs(task: str, default_model: str, video: str | None, examples: li
     with gr.Accordion("Model card", open=False):
         card = gr.Markdown(registry.model_card(registry.get(default_model)), elem_classes="numbers")
     gr.Markdown(PRIVACY, elem_classes="privacy")
-    return Inputs(modes, picture, camera, model, card, line, **moving)
+    return Inputs(modes, pictures[0], camera, model, card, line, pictures[1] if pair else None, **moving)
+
+
+def _picture_input(task: str) -> Any:
+    return picture_file(
+        label="Drop, paste or photograph a picture", sources=["upload", "webcam", "clipboard"], height=200,
+        elem_id=f"{task}-picture",
+    )  # fmt: skip
+
+
+def _pair_inputs(task: str) -> list[Any]:
+    """Two frames of one camera, next to each other."""
+    with gr.Row():
+        return [
+            picture_file(
+                label=label, sources=["upload", "clipboard"], height=170, min_width=130, elem_id=f"{task}-{name}"
+            )
+            for label, name in (("First frame", "picture"), ("Second frame", "second"))
+        ]  # fmt: skip
 
 
 def _video_inputs(task: str, words: str) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from cvdemo.pose import heatmap_looks as looks
 from cvdemo.pose import heatmap_view as view
 from cvdemo.pose import tab_heatmap
 from cvdemo.pose import tab_shared as kept
-from cvdemo.pose.canvas import on_canvas
 from cvdemo.pose.heatmap_view import COVER, JOINT, KINDS, STAGES, HeatmapControls
 from cvdemo.pose.predict import PoseSettings
 from cvdemo.pose.raw import TOP_DOWN
 from cvdemo.ui import memory
+from cvdemo.ui.canvas import on_canvas
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (300, 400, 3), dtype=np.uint8)
 BOXES = [[60, 40, 160, 260], [240, 60, 320, 240]]

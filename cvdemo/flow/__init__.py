@@ -1,0 +1,1 @@
+"""Optical flow: where every pixel of one frame is in the next."""

@@ -1,0 +1,1 @@
+"""Architectures of the compact optical-flow models."""

@@ -1,0 +1,158 @@
+"""RAFT (Teed and Deng 2020, arXiv:2003.12039) step by step: torchvision's layers, with every refinement kept.
+
+torchvision's ``forward`` enlarges each refinement to the full resolution, which for the small network (plain bilinear)
+costs more memory than it is worth: its refinements are kept at an eighth of the resolution and enlarged when they are
+looked at. The large network learned its own way of enlarging, so its refinements are kept enlarged, in float16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cvdemo.core.registry import RunContext
+from cvdemo.flow.raw import FramePair, Layout, RawFlow, fitted
+
+STRIDE = 8
+SMALLEST = 128
+"""The correlation pyramid has four levels of halves of an eighth; the coarsest needs two cells."""
+MOST_PIXELS = 8192 * STRIDE * STRIDE
+"""All pairs of cells are compared: 8192 of them make a volume of 268 MB, and its pyramid a third more."""
+
+
+class SampleNorm(nn.Module):
+    """Instance normalisation without parameters, as group normalisation of one channel a group.
+
+    The same numbers; but torch's instance normalisation changes the memory layout and back around each of its calls.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape, each channel of each picture with mean 0 and deviation 1."""
+        return functional.group_norm(x, x.shape[1])
+
+
+def _with_sample_norm(module: nn.Module) -> nn.Module:
+    for parent in module.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, nn.InstanceNorm2d):
+                setattr(parent, name, SampleNorm())
+    return module
+
+
+def build_small() -> nn.Module:
+    """torchvision's raft_small with random weights, in eval mode."""
+    from torchvision.models.optical_flow import raft_small
+
+    return _with_sample_norm(raft_small(weights=None, progress=False)).eval()
+
+
+def build_large() -> nn.Module:
+    """torchvision's raft_large with random weights, in eval mode."""
+    from torchvision.models.optical_flow import raft_large
+
+    return _with_sample_norm(raft_large(weights=None, progress=False)).eval()
+
+
+def refine(
+    model: Any, first: Tensor, second: Tensor, iterations: int, *, warm: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The refinements of a ``torchvision.models.optical_flow.RAFT``, one after the other.
+
+    Args:
+        first, second: (B, 3, H, W) in [-1, 1], sides multiples of 8 and at least 128.
+        warm: so many refinements are made before, without gradient and without being returned.
+    Yields: (B, 2, H/8, W/8) float32 flow in pixels of the eighth (times 8 for the frames), and the hidden state. No
+    gradient goes through the place where the correlation is looked up, as in the paper.
+    """
+    size, hidden = first.shape[-2:], model.update_block.hidden_state_size
+    both = model.feature_encoder(torch.cat([first, second]))  # (2B, C, H/8, W/8)
+    one, two = both.chunk(2)
+    model.corr_block.corr_pyramid = pyramid(one, two, model.corr_block.num_levels)
+    state, context = model.context_encoder(first).split_with_sizes(_context_split(model, hidden), dim=1)
+    state, context = torch.tanh(state), functional.relu(context)  # (B, hidden, H/8, W/8), (B, rest, H/8, W/8)
+    start = coordinates(len(first), size[0] // STRIDE, size[1] // STRIDE, first.device)
+    at = start
+    for number in range(-warm, iterations):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and number >= 0):
+            at = at.detach()
+            looked_up = model.corr_block.index_pyramid(centroids_coords=at)  # (B, 4 (2r+1)^2, H/8, W/8)
+            state, change = model.update_block(state, context, looked_up, at - start)
+            at = at + change.float()
+        if number >= 0:
+            yield at - start, state
+
+
+def pyramid(first: Tensor, second: Tensor, levels: int) -> list[Tensor]:
+    """All pairs of cells compared: levels of (B h w, 1, h / 2^l, w / 2^l) float32, scalar products over sqrt(C).
+
+    Averaging the products over cells of the second frame is multiplying with the averaged features: the coarser levels
+    are made from those, at a fraction of the cost.
+
+    first, second: (B, C, h, w).
+    """
+    queries = first.flatten(2).transpose(1, 2) * first.shape[1] ** -0.5  # (B, h w, C)
+    made = []
+    for level in range(levels):
+        h, w = second.shape[-2:]
+        made.append((queries @ second.flatten(2)).float().view(-1, 1, h, w))
+        if level + 1 < levels:
+            second = functional.avg_pool2d(second, 2)
+    return made
+
+
+def _context_split(model: Any, hidden: int) -> list[int]:
+    return [hidden, model.context_encoder.output_dim - hidden]
+
+
+def coordinates(count: int, height: int, width: int, device: torch.device) -> Tensor:
+    """(count, 2, height, width) float32: x and y of every cell."""
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device, dtype=torch.float32),
+        torch.arange(width, device=device, dtype=torch.float32),
+        indexing="ij",
+    )
+    return torch.stack([x, y]).expand(count, 2, height, width)
+
+
+def to_input(frame: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 to (1, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)
+
+
+def runner(name: str, layout: Layout = "corners") -> Callable[[Any, FramePair, RunContext], RawFlow]:
+    """The ``run`` of one RAFT entry; layout: where its coarse cells lie, see ``RawFlow``."""
+
+    def run(model: Any, pair: FramePair, context: RunContext) -> RawFlow:
+        with context.stage("preprocess"):
+            first, second, working = fitted(pair, most_pixels=MOST_PIXELS, multiple=STRIDE, smallest=SMALLEST)
+            blobs = [context.tensor(to_input(frame)) for frame in (first, second)]
+        kept: list[np.ndarray] = []
+        learned = model.mask_predictor is not None
+        try:
+            with context.stage("network"), context.autocast():
+                for number, (flow, state) in enumerate(refine(model, blobs[0], blobs[1], pair.iterations), 1):
+                    if learned:
+                        kept.append(_enlarged(model, flow, state).half().cpu().numpy())
+                    else:
+                        kept.append((flow * STRIDE).float().cpu().numpy())
+                    context.report(number / pair.iterations, f"refinement {number} of {pair.iterations}")
+        finally:
+            model.corr_block.corr_pyramid = []  # hundreds of megabytes that nobody needs until the next run
+        with context.stage("decode"):
+            refinements = np.ascontiguousarray(np.concatenate(kept).transpose(0, 2, 3, 1))
+        padded = first.shape[0], first.shape[1]
+        return RawFlow(refinements, pair.height, pair.width, name, working, padded, "areas" if learned else layout)
+
+    return run
+
+
+def _enlarged(model: Any, flow: Tensor, state: Tensor) -> Tensor:
+    """The large network's own convex upsampling: (1, 2, H, W) from (1, 2, H/8, W/8)."""
+    from torchvision.models.optical_flow._utils import upsample_flow
+
+    return upsample_flow(flow=flow, up_mask=model.mask_predictor(state).float())
