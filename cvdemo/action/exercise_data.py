@@ -151,7 +151,7 @@ def split(labels: Sequence[str], names: Sequence[str], group: np.ndarray) -> np.
 
 
 def _order(names: Sequence[str], group: np.ndarray, number: int) -> str:
-    first = min(names[row] for row in np.flatnonzero(group == number))
+    first = min(names[int(row)] for row in np.flatnonzero(group == number))
     return hashlib.sha256(first.encode("utf-8")).hexdigest()
 
 

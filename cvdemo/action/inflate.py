@@ -54,10 +54,10 @@ class InflatedConv(nn.Module):
         self.conv = nn.Conv3d(
             conv.in_channels,
             conv.out_channels,
-            (length, *conv.kernel_size),
-            (1, *conv.stride),
-            (0, *conv.padding),
-            (1, *conv.dilation),
+            (length, conv.kernel_size[0], conv.kernel_size[1]),
+            (1, conv.stride[0], conv.stride[1]),
+            (0, int(conv.padding[0]), int(conv.padding[1])),
+            (1, conv.dilation[0], conv.dilation[1]),
             conv.groups,
             conv.bias is not None,
         )
