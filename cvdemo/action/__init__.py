@@ -1,0 +1,1 @@
+"""Action recognition: which action a clip shows, and whether the model needed the motion to say so."""
