@@ -1,1 +1,1 @@
-"""Action recognition: what people do in a clip."""
+"""Action recognition: which action a clip shows, and whether the model needed the motion to say so."""

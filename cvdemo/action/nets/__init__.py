@@ -1,0 +1,1 @@
+"""Networks of this task, one architecture a file."""
