@@ -32,9 +32,9 @@ WORDS = {
 LITTLE = 0.1
 """Answers whose probabilities differ by less than this altogether count as the same."""
 DEFINITION = (
-    "Change: the total variation distance between the probabilities for the clip as it is and for the changed one, half "
-    "the sum of all absolute differences. 0: the same answer; 100 %: nothing in common. Each row is one network run on "
-    "the same frames; the table is redrawn from these scores when the temperature moves."
+    "Change: the total variation distance between the probabilities for the clip as it is and for the changed one, "
+    "half the sum of all absolute differences. 0: the same answer; 100 %: nothing in common. Each row is one network "
+    "run on the same frames; the table is redrawn from these scores when the temperature moves."
 )
 
 
@@ -47,7 +47,7 @@ class MotionControls(Settings):
         help="Per cent: where the tested clip lies. Needs the network.",
     )  # fmt: skip
     factor: int = setting(
-        4, label="Stride", minimum=2, maximum=8, step=1, network=True,
+        2, label="Stride", minimum=2, maximum=8, step=1, network=True,
         help="For fewer frames and for faster motion. Needs the network.",
     )  # fmt: skip
     seed: int = setting(
@@ -160,8 +160,8 @@ def verdict(test: MotionTest, rows: list[MotionRow]) -> str:
         )
     if change[REVERSED] < LITTLE:
         return (
-            f"Shuffling changes the answer ({change[SHUFFLED]:.0%}), running backwards does not: smooth motion matters, "
-            "its direction does not."
+            f"Shuffling changes the answer ({change[SHUFFLED]:.0%}), running backwards does not: smooth motion "
+            "matters, its direction does not."
         )
     return (
         f"The order of the frames matters: shuffled {change[SHUFFLED]:.0%}, reversed {change[REVERSED]:.0%}, frozen "
@@ -190,7 +190,8 @@ def _row_html(test: MotionTest, row: MotionRow) -> str:
     change = "" if row.kind == ORIGINAL else _bar(row.change, "change")
     return (
         f'<tr data-kind="{row.kind}"><td><b>{title}</b><br><span class="caption">{html.escape(text)}</span></td>'
-        f"<td>{html.escape(row.best)} ({row.probability:.0%})</td><td>{_bar(row.original, '')}</td><td>{change}</td></tr>"
+        f"<td>{html.escape(row.best)} ({row.probability:.0%})</td><td>{_bar(row.original, '')}</td>"
+        f"<td>{change}</td></tr>"
     )
 
 

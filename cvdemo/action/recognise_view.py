@@ -17,12 +17,16 @@ from cvdemo.action.live import KEPT_SECONDS, LiveState
 from cvdemo.action.predict import ActionInference, Actions, ActionSettings, decode, of_probabilities, smooth
 from cvdemo.action.raw import RawScores, softmax
 from cvdemo.action.timeline import RawTimeline, decode_timeline
-from cvdemo.action.timeline_view import Timeline, style_of
+from cvdemo.action.timeline_view import TONES, Timeline, style_of
 
-BARS_CSS = """
+BARS_CSS = (
+    """
+.strip-head { margin: 0 0 8px; font-weight: 600; }
 .class-bars .key { display: inline-block; width: 1.5em; height: 0.8em; margin-right: 6px; vertical-align: baseline; }
 .class-bars .key path { fill: none; stroke-width: 3; }
 """
+    + TONES
+)
 NO_BARS = '<p class="hint">The most probable actions appear here.</p>'
 
 

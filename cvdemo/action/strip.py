@@ -21,16 +21,15 @@ MOST_TILES = 32
 EMPTY = '<p class="hint">The frames the model saw appear here, in its order.</p>'
 
 CSS = """
-.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(var(--tile, 84px), 22%), 1fr)); gap: 6px;
-  list-style: none !important; margin: 4px 0 !important; padding: 0 !important; }
+.strip { display: grid; gap: 6px; grid-template-columns: repeat(auto-fit, minmax(min(var(--least, 96px), 20%),
+  var(--most, 132px))); list-style: none !important; margin: 4px 0 !important; padding: 0 !important; }
 .strip li { margin: 0 !important; padding: 0 !important; min-width: 0; text-align: center; line-height: 1.3;
   font-variant-numeric: tabular-nums; font-size: max(14px, 0.9em); }
 .strip img { width: 100%; aspect-ratio: 1; object-fit: cover; display: block; border-radius: 4px; margin: 0 !important;
   border: 2px solid transparent; }
 .strip .marked img { border-color: var(--chart-wrong, #d55e00); }
 .strip .absent { opacity: 0.25; }
-.strip.small { --tile: 52px; }
-.strip.large { --tile: 128px; }
+.strip.small { --least: 58px; --most: 84px; }
 .strip-head { margin: 6px 0 2px; font-weight: 600; }
 """
 
@@ -70,7 +69,7 @@ def strip_html(
     """The frames of a clip as a list of tiles with their times.
 
     zero: seconds that count as now, so that a camera's frames are "0.5 s ago".   marked: indices of frames with an
-    orange frame.   kind: "small" or "large" tiles.   At most ``MOST_TILES`` tiles; the caption says what was left out.
+    orange frame.   kind: "small" for small tiles.   At most ``MOST_TILES`` tiles; the caption says what was left out.
     """
     count = len(clip)
     shown = np.unique(np.linspace(0, count - 1, min(count, MOST_TILES)).round().astype(int)).tolist()
@@ -79,11 +78,13 @@ def strip_html(
     for index in shown:
         frame = clip.frames[index]
         key = frame.tobytes() if count > 1 and clip.span == 0 else str(index).encode()
-        source = known.setdefault(key, "") or known.__setitem__(key, source_of(frame, side)) or known[key]
+        if key not in known:
+            known[key] = source_of(frame, side)
         words = time_words(float(clip.times[index]), zero)
         classes = ' class="marked"' if index in marked else ""
         tiles.append(
-            f'<li{classes}><img src="{source}" alt="frame {index + 1} of {count}, {words}" decoding="sync">{words}</li>'
+            f'<li{classes}><img src="{known[key]}" alt="frame {index + 1} of {count}, {words}" decoding="sync">'
+            f"{words}</li>"
         )
     left = f" Every frame is used; {len(shown)} of {count} are shown." if len(shown) < count else ""
     head = f'<p class="strip-head">{html.escape(caption + left)}</p>' if caption or left else ""

@@ -184,15 +184,13 @@ def _components() -> Parts:
             line = gr.HTML(status(), elem_id="action-status", apply_default_css=False)
         with gr.Column(scale=3, min_width=260):
             bars = gr.HTML(view.NO_BARS, css_template=view.BARS_CSS, elem_id="action-bars", apply_default_css=False)
-            with gr.Row():
-                widgets = settings_components(ActionSettings, NAMES[:2])
-            with gr.Row():
-                widgets |= settings_components(ActionSettings, NAMES[2:])
     line_of_time = gr.HTML(
         timeline_view.EMPTY, css_template=timeline_view.CSS, js_on_load=timeline_view.SCRIPT,
         elem_id="action-timeline", apply_default_css=False,
     )  # fmt: skip
     frames = gr.HTML(strip.EMPTY, css_template=strip.CSS, elem_id="action-strip", apply_default_css=False)
+    with gr.Row():
+        widgets = settings_components(ActionSettings, NAMES)
     with gr.Row():
         downloads = {
             kind: gr.Button(label, size="sm", scale=0, min_width=120, elem_id=f"action-{kind}")

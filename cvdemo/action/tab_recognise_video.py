@@ -1,4 +1,4 @@
-"""The Recognise view on a video file: the network once per window, then curves, a chosen window, and an annotated clip."""
+"""The Recognise view on a video file: the network once per window, then curves, chosen windows, an annotated clip."""
 
 from __future__ import annotations
 

@@ -20,12 +20,16 @@ MOST_LINES = 8
 MOST_TICKS = 400
 _PLATE = "color-mix(in srgb, var(--background-fill-primary) 75%, transparent)"
 
+TONES = "".join(
+    f".tone{i} {{ stroke: {a}; --tone: {a}; }} .dark .tone{i} {{ stroke: {b}; --tone: {b}; }}\n"
+    for i, (a, b) in enumerate(zip(LIGHT, DARK))
+)
 CSS = (
     """
 .timeline { font-size: max(14px, 1em); font-variant-numeric: tabular-nums; margin: 6px 8px 2px 0; display: grid;
   grid-template-columns: 3.6em 1fr; }
 .timeline .ys, .timeline .area { position: relative; height: 13em; }
-.timeline .ys span { position: absolute; right: 8px; transform: translateY(50%); }
+.timeline .ys span { position: absolute; right: 8px; white-space: nowrap; transform: translateY(50%); }
 .timeline .area { border-left: 1px solid currentColor; border-bottom: 1px solid currentColor; touch-action: none; }
 .timeline.pick .area { cursor: col-resize; }
 .timeline svg { position: absolute; inset: 0; width: 100%; height: 100%; }
@@ -51,13 +55,10 @@ CSS = (
 .timeline-keys path { fill: none; stroke-width: 3; }
 @media (max-width: 760px) { .timeline-keys { margin-left: 0 !important; } }
 """
-    + "".join(
-        f".tone{i} {{ stroke: {a}; --tone: {a}; }} .dark .tone{i} {{ stroke: {b}; --tone: {b}; }}\n"
-        for i, (a, b) in enumerate(zip(LIGHT, DARK))
-    )
+    + TONES
 )
 
-# Click: the window there. Drag: all windows in between. Arrow keys: the window before or after.
+# Click: the window there, and the finished video jumps to it. Drag: all windows in between. Arrow keys: a window on.
 SCRIPT = """
 let start = null;
 const area = () => element.querySelector(".timeline.pick .area");
@@ -80,9 +81,10 @@ element.addEventListener("pointerdown", (event) => {
 element.addEventListener("pointermove", (event) => { if (start !== null && area()) brush(start, share(event)); });
 element.addEventListener("pointerup", (event) => {
   if (start === null || !area()) return;
-  const from = start, to = share(event);
+  const from = start, to = share(event), video = document.querySelector("#action-result-clip video");
   start = null;
   clear();
+  if (video && video.duration) video.currentTime = (from + to) / 2 * video.duration;
   trigger("select", { from, to });
 });
 element.addEventListener("pointercancel", () => { start = null; clear(); });
@@ -189,9 +191,7 @@ def timeline_html(line: Timeline, *, most: int = 5, chosen: Sequence[int] = (), 
     for index in reversed(shown):
         tone, dash = styles[index]
         values = line.probabilities[:, index]
-        parts.append(
-            f'<path class="line tone{tone}" stroke-dasharray="{dash}" d="{_path(line.times, values, x)}"/>'
-        )
+        parts.append(f'<path class="line tone{tone}" stroke-dasharray="{dash}" d="{_path(line.times, values, x)}"/>')
         words.append(_word(line, index, values, x))
     ys = "".join(f'<span style="bottom:{y}%">{y} %</span>' for y in (0, 50, 100))
     xs = "".join(
