@@ -23,6 +23,8 @@ KEPT_SECONDS = 30.0
 """How far the timeline of a live session goes back."""
 IDLE_SECONDS = 3.0
 """Without captures for so long, the thread ends; the next capture starts another one."""
+LEAST_SECONDS = 0.2
+"""Runs begin no closer together: actions last longer, and the processor is left to the captures and to others."""
 RATE_SECONDS = 2.0
 """Rates are those of the last so many seconds."""
 SLOW_MOST = 600
@@ -128,8 +130,10 @@ class LiveAction:
             raise error
 
     def _work(self) -> None:
+        began = float("-inf")
         while True:
             with self._condition:
+                self._condition.wait_for(lambda: self._closed or self._clock() - began >= LEAST_SECONDS, LEAST_SECONDS)
                 while not self._fresh and not self._closed:
                     if not self._condition.wait(IDLE_SECONDS) and not self._fresh:
                         self._thread = None

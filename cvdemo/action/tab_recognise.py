@@ -26,7 +26,9 @@ from cvdemo.ui.widgets import read_settings, settings_components, video_file, wi
 
 NAMES = ("top_k", "threshold", "smoothing", "temperature")
 LIVE_SHOWN = ("action", "live shown")
-LIVE_SIDE = 640
+LIVE_SIDE = 480
+PANEL_SECONDS = 0.35
+"""Bars, timeline and strip of the camera change no more often: nobody reads faster, and captures must not wait."""
 KINDS = {"json": "JSON", "csv": "CSV"}
 
 
@@ -57,10 +59,14 @@ class Parts:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What of the camera is on show: for which result and settings."""
+    """What of the camera is on show: the answer for a result and settings; which of them bars, timeline and strip
+    show, and since when.
+    """
 
     key: tuple[Any, ...]
     made: LiveShown
+    panels: tuple[Any, ...]
+    since: float
 
 
 def create_recognise_view(shared: Shared) -> View:
@@ -124,7 +130,7 @@ def drawn(look: Look, settings: ActionSettings) -> tuple[Any, ...]:
 
 
 def _step(user: str, picture: Picture, model: str, *values: Any) -> tuple[Any, ...]:
-    """viewer, status, bars, timeline, strip for a webcam frame; the last three only with a new result."""
+    """viewer, status, bars, timeline, strip for a webcam frame; the last three only now and then."""
     settings = read_settings(ActionSettings, NAMES, values)
     state = kept.watch(user, picture.pixels, model).state()
     pixels = display_copy(picture.pixels, LIVE_SIDE)[0]
@@ -134,18 +140,16 @@ def _step(user: str, picture: Picture, model: str, *values: Any) -> tuple[Any, .
         return shown(pixels, words, 75), line, view.NO_BARS, timeline_view.EMPTY, strip.EMPTY
     key = (model, state.turn, *map(str, values))
     before: Drawn | None = memory_of(user).get(LIVE_SHOWN)
-    if before is not None and before.key == key:
-        made, news = before.made, False
-    else:
-        fresh = view.live_shown(state, settings)
-        if fresh is None:  # the camera was still for half a minute
-            return (gr.skip(),) * 5
-        made, news = fresh, True
-        memory_of(user).put(LIVE_SHOWN, Drawn(key, made))
+    made = before.made if before is not None and before.key == key else view.live_shown(state, settings)
+    if made is None:  # the camera was still for half a minute
+        return (gr.skip(),) * 5
+    due = before is None or (before.panels != key and not 0 <= state.now - before.since < PANEL_SECONDS)
+    panels, since = (key, state.now) if due or before is None else (before.panels, before.since)
+    memory_of(user).put(LIVE_SHOWN, Drawn(key, made, panels, since))
     sentence = made.actions.sentence()
     line = status(sentence, view.live_line(state, state.newest.result), announce=False)
     frame = shown(draw(pixels, made.actions, settings), sentence, 75)
-    if not news:
+    if not due:
         return frame, line, gr.skip(), gr.skip(), gr.skip()
     clip = kept.Clip(state.newest.frames, state.newest.times, "webcam")
     return (
