@@ -81,6 +81,7 @@ class Trainer:
 
     budget: seconds of the whole schedule.   peak_rate: the highest learning rate of AdamW.
     average_decay: of the exponential moving average of the weights, which is what ships.
+    memory_format: of 4-D weights; networks with 3-D convolutions need ``torch.contiguous_format``.
     """
 
     def __init__(
@@ -92,9 +93,10 @@ class Trainer:
         *,
         weight_decay: float = 0.03,
         average_decay: float = 0.9995,
+        memory_format: torch.memory_format = torch.channels_last,
     ) -> None:
         self.device, self.budget, self.peak_rate, self.average_decay = device, budget, peak_rate, average_decay
-        self.network: Any = network.to(device).to(memory_format=torch.channels_last).train()
+        self.network: Any = network.to(device).to(memory_format=memory_format).train()
         self.average = self._copy_of_weights()
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         plain = [p for p in self.network.parameters() if p.ndim <= 1]
