@@ -94,6 +94,7 @@ class LiveAction:
         self._finished: deque[float] = deque(maxlen=400)
         self._last_capture = 0.0
         self._passed = self._analysed = self._turn = 0
+        self._began = float("-inf")
 
     def capture(self, pixels: np.ndarray, key: Any, frames: int, rate: float, recognise: Recognise) -> None:
         """Take a capture and return at once. key: another one (such as another model's name) starts the session anew.
@@ -129,11 +130,13 @@ class LiveAction:
         if error is not None:
             raise error
 
+    def _rested(self) -> bool:
+        return self._closed or self._clock() - self._began >= LEAST_SECONDS
+
     def _work(self) -> None:
-        began = float("-inf")
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._closed or self._clock() - began >= LEAST_SECONDS, LEAST_SECONDS)
+                self._condition.wait_for(self._rested, LEAST_SECONDS)
                 while not self._fresh and not self._closed:
                     if not self._condition.wait(IDLE_SECONDS) and not self._fresh:
                         self._thread = None
@@ -148,7 +151,7 @@ class LiveAction:
             clip = rolling.newest()
             if clip is None:
                 continue
-            began = self._clock()
+            self._began = began = self._clock()
             try:
                 result = recognise(*clip, cancel)
             except CvDemoError as error:

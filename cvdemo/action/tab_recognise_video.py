@@ -154,11 +154,13 @@ def chosen_rows(done: FinishedVideo, settings: ActionSettings, rows: Sequence[in
     """The windows meant by an event of the timeline, whose data anybody may have made up."""
     values = data if isinstance(data, dict) else {}
     now = [row for row in rows if 0 <= row < len(done.raw)] or [0]
-    step, first, last = (values.get(name) for name in ("step", "from", "to"))
+    step = values.get("step")
+    ends = [values.get(name) for name in ("from", "to")]
     if isinstance(step, int):
         edge = max(now) if step > 0 else min(now)
         return (min(max(edge + (1 if step > 0 else -1), 0), len(done.raw) - 1),)
-    if not all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in (first, last)):
+    first, last = (float(value) if isinstance(value, (int, float)) else -1.0 for value in ends)
+    if not (0 <= first <= 1 and 0 <= last <= 1):
         return tuple(now)
     line = view.timeline_of(done.raw, settings)
     if abs(last - first) < 0.01:
