@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,9 +137,9 @@ def state(history, now=100.0, **changed):
     newest = None
     if history:
         newest = Seen(clip().frames, history[-1][0] + np.arange(-3, 1) / 2, history[-1][1], 8.0)
-    facts = dict(captures=12.0, clips=4.0, passed=30, analysed=9, filled=1.0, span=1.5, turn=len(history))
     age = None if newest is None else now - newest.time
-    return LiveState(newest, history, now, age, **{**facts, **changed})
+    made = LiveState(newest, history, now, age, 12.0, 4.0, 30, 9, 1.0, 1.5, len(history))
+    return replace(made, **changed)
 
 
 def test_the_cameras_answer_is_smoothed_over_its_history():
