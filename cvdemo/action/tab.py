@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from cvdemo.action.predict import DEFAULT_MODEL, TASK
+from cvdemo.action.tab_demos import create_convolution_view, create_pathways_view
 from cvdemo.action.tab_motion import create_motion_view
 from cvdemo.action.tab_recognise import create_recognise_view
 from cvdemo.action.tab_recognise_video import STEPS
-from cvdemo.action.tab_shared import MOTION, RECOGNISE
+from cvdemo.action.tab_shared import CONVOLUTION, MOTION, PATHWAYS, RECOGNISE
 from cvdemo.ui.workbench import Plan, Workbench, create_workbench
 
 PLAN = Plan(
@@ -18,6 +19,8 @@ PLAN = Plan(
     creators={
         RECOGNISE: ("Recognise", create_recognise_view),
         MOTION: ("Does it use motion?", create_motion_view),
+        PATHWAYS: ("Pathways", create_pathways_view),
+        CONVOLUTION: ("3-D convolution", create_convolution_view),
     },
     video="Recognise actions",
     stride=(
