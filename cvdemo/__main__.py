@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from cvdemo import __version__
+from cvdemo.action import evaluate as evaluate_action
 from cvdemo.classification import evaluate as evaluate_classification
-from cvdemo.commands import classify, detect, faces, models, pose, segment
+from cvdemo.commands import action, classify, detect, faces, models, pose, segment
 from cvdemo.core.errors import CvDemoError
 from cvdemo.detection import evaluate as evaluate_detection
 from cvdemo.faces import evaluate as evaluate_faces
@@ -26,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     classify.add_parser(commands)
     segment.add_parser(commands)
     pose.add_parser(commands)
+    action.add_parser(commands)
     faces.add_parser(commands)
     evaluate = commands.add_parser("evaluate", help="measure a model on labelled pictures")
     tasks = evaluate.add_subparsers(dest="task", required=True, metavar="TASK")
@@ -35,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate_faces.add_parser(tasks)
     evaluate_segmentation.add_parser(tasks)
     evaluate_pose.add_parser(tasks)
+    evaluate_action.add_parser(tasks)
     models.add_parser(commands)
     return parser
 

@@ -1,5 +1,5 @@
 """The action models the program offers. Importing this module registers them, the compact tier first."""
 
-from cvdemo.action import torchvision_video
+from cvdemo.action import compact, torchvision_video  # each registers its own, the compact tier first
 
-__all__ = ["torchvision_video"]
+__all__ = ["compact", "torchvision_video"]

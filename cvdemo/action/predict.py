@@ -39,6 +39,9 @@ CLIP = "clip"
 NEEDS_JOINTS = "needs_joints"
 """``ModelSpec.extras[NEEDS_JOINTS]`` is True for models that look at people's joints instead of pixels."""
 
+ANY_LENGTH = "any_length"
+"""``ModelSpec.extras[ANY_LENGTH]`` is True for models that take a picture as a clip of one frame."""
+
 
 @dataclass(frozen=True)
 class ActionSettings(Settings):
@@ -155,7 +158,9 @@ def infer(
     """
     spec = model_spec(model)
     engine = engine or default_engine()
-    seen = fitted(clip if isinstance(clip, Clip) else still(pixels_of(clip)), spec.extras[CLIP])
+    seen = clip if isinstance(clip, Clip) else still(pixels_of(clip))
+    if not (len(seen) == 1 and spec.extras.get(ANY_LENGTH)):
+        seen = fitted(seen, spec.extras[CLIP])
     stages: dict[str, float] = {}
     value: Any = seen
     if spec.extras.get(NEEDS_JOINTS):

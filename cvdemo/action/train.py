@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--net", choices=sorted(NETS), required=True)
     parser.add_argument("--train", type=Path, help="skeleton: npz of the clips to train on")
     parser.add_argument("--test", type=Path, help="skeleton: npz of the clips held back")
-    parser.add_argument("--pictures", type=Path, help="stills: folder with train/ and Training_set.csv")
+    parser.add_argument("--pictures", type=Path, help="stills, exercise: folder with train/ and Training_set.csv")
     parser.add_argument("--clips", type=Path, help="exercise: folder made by cvdemo.action.training_data")
     parser.add_argument("--backbone", type=Path, help="weights of the compact classifier, to start from")
     parser.add_argument("--cache", type=Path, help="folder for decoded pictures (default: OUT/cache)")
