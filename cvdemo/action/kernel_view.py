@@ -1,4 +1,4 @@
-"""What the 3-D convolution view shows: a kernel sliding over the frames of a clip, which frames it reads, what it costs.
+"""What the 3-D convolution view shows: a kernel that slides over a clip, the frames it reads, and what it costs.
 
 The arithmetic is real: the clip, grey and small, is convolved with the chosen kernel, and the output frames are shown.
 Frames and places are counted from 1 in everything a reader sees.
@@ -106,7 +106,9 @@ def sentence(controls: KernelControls, frames: int) -> str:
     beyond = len(taps) - len(inside)
     named = "only padding" if not inside else ("frame " if len(inside) == 1 else "frames ") + ", ".join(inside)
     padding = f" and {beyond} of padding" if beyond and inside else ""
-    future = "It reads later frames: not causal." if convolution.sees_the_future() else "It reads no later frame: causal."
+    future = (
+        "It reads later frames: not causal." if convolution.sees_the_future() else "It reads no later frame: causal."
+    )
     return (
         f"Output frame {t + 1} of {size[0]}, row {y + 1}, column {x + 1} is computed from input {named}{padding}: "
         f"{prod(convolution.kernel)} products a channel. {future}"
@@ -114,7 +116,7 @@ def sentence(controls: KernelControls, frames: int) -> str:
 
 
 def panel_html(clip: Clip, controls: KernelControls) -> str:
-    """Input frames with the kernel on them, the taps, the output frames and the costs. InputError when it cannot fit."""
+    """Input frames with the kernel on them, the taps, output frames and costs; InputError when it cannot fit."""
     convolution = controls.convolution()
     volume = volume_of(clip)
     size = convolution.output_size((len(clip), SIDE, SIDE))

@@ -170,8 +170,8 @@ def inflation_sentence(made: Inflation, controls: PathwayControls) -> str:
     largest = float(made.differences.max())
     if largest < SAME:
         return (
-            f"The inflated kernel gives the picture's answer in every frame: largest difference {largest:.1e}, which is "
-            "rounding. A frozen video is boring, and inflation keeps what the picture network has learnt."
+            f"The inflated kernel gives the picture's answer in every frame: largest difference {largest:.1e}, which "
+            "is rounding. A frozen video is boring, and inflation keeps what the picture network has learnt."
         )
     rows = [str(index + 1) for index in np.flatnonzero(made.differences >= SAME)]
     where = "every frame" if len(rows) == len(made.differences) else f"frames {', '.join(rows)}"

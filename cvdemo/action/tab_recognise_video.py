@@ -15,10 +15,10 @@ import numpy as np
 from cvdemo.action import recognise_view as view
 from cvdemo.action import strip, timeline_view
 from cvdemo.action import tab_shared as kept
-from cvdemo.action.annotate import annotate
 from cvdemo.action.clips import Clip, sample_clip
 from cvdemo.action.predict import TASK, ActionSettings, clip_spec
 from cvdemo.action.timeline import RawTimeline, timeline
+from cvdemo.action.video import annotate
 from cvdemo.core.errors import Cancelled, CvDemoError
 from cvdemo.detection.video import track_key
 from cvdemo.ui.background import Done, Stop, follow

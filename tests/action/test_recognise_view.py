@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from cvdemo.action import recognise_view as view
-from cvdemo.action.annotate import annotate, at_time
 from cvdemo.action.clips import Clip, ClipSpec
 from cvdemo.action.live import LiveState, Seen
 from cvdemo.action.predict import ActionInference, ActionSettings, decode, smooth
@@ -18,6 +17,7 @@ from cvdemo.action.raw import RawScores, facts_of, softmax
 from cvdemo.action.recognise_view import Look
 from cvdemo.action.tab_recognise_video import FinishedVideo, chosen_rows
 from cvdemo.action.timeline import RawTimeline, decode_timeline
+from cvdemo.action.video import annotate, at_time
 
 NAMES = ("run", "<jump>", "sit", "lie")
 SPEC = ClipSpec(4, 2.0, 32)
