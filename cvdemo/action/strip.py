@@ -74,13 +74,14 @@ def strip_html(
     count = len(clip)
     shown = np.unique(np.linspace(0, count - 1, min(count, MOST_TILES)).round().astype(int)).tolist()
     known: dict[bytes, str] = {}  # a frozen clip is one picture many times
+    picture = clip.span == 0 and clip.start == 0  # which has no time
     tiles = []
     for index in shown:
         frame = clip.frames[index]
         key = frame.tobytes() if count > 1 and clip.span == 0 else str(index).encode()
         if key not in known:
             known[key] = source_of(frame, side)
-        words = time_words(float(clip.times[index]), zero)
+        words = f"frame {index + 1}" if picture else time_words(float(clip.times[index]), zero)
         classes = ' class="marked"' if index in marked else ""
         tiles.append(
             f'<li{classes}><img src="{known[key]}" alt="frame {index + 1} of {count}, {words}" decoding="sync">'

@@ -244,6 +244,7 @@ def test_bad_videos_are_explained_and_the_next_one_works(tab: Any, crowd: np.nda
             "name => document.querySelector('#action-status .problem')?.innerText.includes(name)", arg=name
         )
         page.locator("#action-clip").get_by_role("button", name="Clear").first.click()
+        page.wait_for_selector("#action-clip video", state="detached")
     one = clip_file(tmp_path / "one.mp4", crowd, frames=1)
     page.set_input_files("#action-clip input[type=file]", one)
     page.wait_for_selector("#action-clip video")
