@@ -12,18 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LIGHT = ("#0b62b8", "#d55e00", "#00795a", "#a3478f", "#6f5a00", "#1f87b5", "#7a2d00", "#5a5a5a")
-DARK = ("#5aa2e6", "#ff8f45", "#2fd0a0", "#e6a0cc", "#f0e442", "#7fd4ff", "#d9a37e", "#c0c0c0")
+COLOURS = 8
+"""The stylesheet names them --tone-0 to --tone-7, in light and in dark."""
 DASHES = ("", "9 5", "2 4", "12 4 2 4")
 EMPTY = '<p class="hint">Probabilities are drawn over time here, for a video or the camera.</p>'
 MOST_LINES = 8
 MOST_TICKS = 400
 _PLATE = "color-mix(in srgb, var(--background-fill-primary) 75%, transparent)"
 
-TONES = "".join(
-    f".tone{i} {{ stroke: {a}; --tone: {a}; }} .dark .tone{i} {{ stroke: {b}; --tone: {b}; }}\n"
-    for i, (a, b) in enumerate(zip(LIGHT, DARK))
-)
+TONES = "".join(f".tone{i} {{ stroke: var(--tone-{i}); --tone: var(--tone-{i}); }}\n" for i in range(COLOURS))
 CSS = (
     """
 .timeline { font-size: max(14px, 1em); font-variant-numeric: tabular-nums; margin: 6px 8px 2px 0; display: grid;
@@ -146,7 +143,7 @@ class Timeline:
 
 def style_of(index: int) -> tuple[int, str]:
     """Tone and dashes of a class, always the same."""
-    return index % len(LIGHT), DASHES[index // len(LIGHT) % len(DASHES)]
+    return index % COLOURS, DASHES[index // COLOURS % len(DASHES)]
 
 
 def styles_of(indices: Sequence[int]) -> dict[int, tuple[int, str]]:
@@ -155,7 +152,7 @@ def styles_of(indices: Sequence[int]) -> dict[int, tuple[int, str]]:
     styles = {}
     for index in indices:
         tone, dash = style_of(index)
-        others = [(tone, other) for other in DASHES] + [(t, dash) for t in range(len(LIGHT))]
+        others = [(tone, other) for other in DASHES] + [(t, dash) for t in range(COLOURS)]
         style = next((one for one in ((tone, dash), *others) if one not in taken), (tone, dash))
         taken.add(style)
         styles[index] = style

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from cvdemo.action.timeline_view import DASHES, EMPTY, LIGHT, Timeline, label_of, styles_of, timeline_html
+from cvdemo.action.timeline_view import COLOURS, DASHES, EMPTY, Timeline, label_of, styles_of, timeline_html
 
 NAMES = ("run", "<jump>", "sit", "lie", "walk")
 
@@ -91,7 +91,7 @@ def test_windows_are_found_by_time():
 @pytest.mark.parametrize("indices", [range(8), [0, 8, 16, 24, 32, 40], [3, 403, 35, 67], range(20)])
 def test_no_two_lines_look_alike(indices):
     styles = styles_of(list(indices))
-    most = min(len(styles), len(LIGHT) + len(DASHES) - 1)
+    most = min(len(styles), COLOURS + len(DASHES) - 1)
     assert len(set(styles.values())) >= most
 
 

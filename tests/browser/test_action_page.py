@@ -290,3 +290,23 @@ def test_the_webcam_fills_a_clip_and_is_tested_for_motion(tab: Any) -> None:
     page.wait_for_selector("#action-camera [title='start recording']", state="attached")
     assert tab.errors == []
     assert tab.foreign == []
+
+
+def test_demonstrations_follow_their_sliders_without_a_network(stranger: Any, server: str) -> None:
+    page = stranger.page
+    page.goto(f"{server}?tab=action&view=pathways&example=portrait&path_padding=zeros")
+    wait_for_words(page, "#action-pathways-inflation", "frames 1, 8")
+    before = runs_of(page)
+    set_slider(page, "Camera moves", 4)
+    wait_for_words(page, "#action-pathways-inflation", "every frame")
+    set_slider(page, "Frames of fast", 8)
+    wait_for_words(page, "#action-pathways-status", "Slow: 2 of 16")
+    open_view(page, "3-D convolution")
+    page.wait_for_selector("#action-convolution-panel svg.taps")
+    set_slider(page, "Stride in time", 2)
+    wait_for_words(page, "#action-convolution-status", "of 4,")
+    page.get_by_role("checkbox", name="Causal").check()
+    wait_for_words(page, "#action-convolution-status", "no later frame")
+    wait_for_address(page, "conv_stride_time=2")
+    assert runs_of(page) == before
+    assert stranger.errors == []
