@@ -1,9 +1,10 @@
 """Clips of exercises for training: packed small, grouped by recording, split by group.
 
-``python -m cvdemo.action.exercise_data --source push-up=FOLDER --source squat=FOLDER … --out CACHE``
+``python -m cvdemo.action.exercise_data --source CLASS=FOLDER … --backbone compact_classifier.safetensors --out CACHE``
 
-Many files are pieces of one recording, or the same file twice. Clips whose first, middle or last frames look alike
-belong to one group, and a group is trained on or held back as a whole; otherwise a model could recognise the room.
+Many files are pieces of one recording, or the same file twice. Clips of one class that look alike belong to one group,
+and a group is trained on or held back as a whole; otherwise a model could recognise the room. Without ``--source`` the
+groups and the split of a cache are made again.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +27,12 @@ from cvdemo.core.lazy import cv2
 RATE, SIDE = 12.0, 144
 """Frames a second, and the shorter side in pixels of a packed frame."""
 LONGEST_S = 40.0
-SAME_FILE, SAME_RECORDING = 0.995, 0.80
+SAME_FILE, SAME_RECORDING = 0.995, 0.75
 """Correlations of thumbnails above which two clips are one file, or pieces of one recording."""
+SAME_SCENE, NEXT_SCENE = 0.925, 0.85
+"""Cosines of the compact classifier's features above which clips are pieces of one recording: any two, and two that
+are numbered one after the other."""
+LOOKS = 5
 HELD_BACK_SHARE = 0.3
 SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif")
 
@@ -119,14 +125,60 @@ def distinct(paths: Sequence[Path], most: int) -> list[Path]:
     return [path for path, _, _ in kept]
 
 
-def grouped(looks: Sequence[np.ndarray]) -> np.ndarray:
-    """(N,) group of each clip, from the signatures (k, 576) of some of its frames: alike in any pair, same group."""
-    count = len(looks)
-    similar = np.zeros((count, count), bool)
+def grouped(labels: Sequence[str], names: Sequence[str], thumbs: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """(N,) group of each clip: alike in any pair of frames, or in features, and of one class means one group.
+
+    thumbs: (N, k, 576) signatures of k frames.   features: (N, D) of unit length.
+    """
+    count = len(labels)
+    numbers = [re.match(r"(.*?)(\d+)\.[^.]*$", name) for name in names]
+    similar = np.eye(count, dtype=bool)
     for row in range(count):
-        for other in range(row, count):
-            similar[row, other] = similar[other, row] = bool((looks[row] @ looks[other].T > SAME_RECORDING).any())
+        for other in range(row + 1, count):
+            if labels[row] != labels[other]:
+                continue
+            a, b = numbers[row], numbers[other]
+            following = a is not None and b is not None and a[1] == b[1] and abs(int(a[2]) - int(b[2])) == 1
+            likeness = float(features[row] @ features[other])
+            same = likeness > (NEXT_SCENE if following else SAME_SCENE)
+            same = same or bool((thumbs[row] @ thumbs[other].T > SAME_RECORDING).any())
+            similar[row, other] = similar[other, row] = same
     return groups(similar)
+
+
+def looks_of(clips: PackedClips, backbone: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Signatures (N, 5, 576) of five frames of each video, and mean features (N, 512) of two of them, unit length."""
+    import torch
+
+    from cvdemo.action.nets.compact_action import CompactAction
+    from cvdemo.action.prepare import middle_squares
+    from cvdemo.core import weights
+
+    network = CompactAction(1)
+    state = {n: v for n, v in weights.load_state(backbone).items() if not n.startswith("head.")}
+    weights.apply_state(network, network.state_dict() | state, backbone.name)
+    network.eval()
+    thumbs, features = [], []
+    with torch.inference_mode():
+        for row in range(len(clips)):
+            frames = clips[row]
+            at = np.linspace(0, len(frames) - 1, LOOKS).astype(int)
+            thumbs.append(np.stack([signature(frame) for frame in frames[at]]))
+            squares = torch.from_numpy(middle_squares(frames[at[1::2]], 112))
+            mean = network.embed(squares.permute(0, 3, 1, 2).float().div_(255)).mean(0).numpy()
+            features.append(mean / max(float(np.linalg.norm(mean)), 1e-9))
+    return np.stack(thumbs), np.stack(features)
+
+
+def regroup(folder: Path, backbone: Path) -> PackedClips:
+    """Find the recordings of a cache, split them, and write that into ``clips.json``."""
+    clips = PackedClips.open(folder)
+    labels, names = [e.label for e in clips.entries], [e.name for e in clips.entries]
+    group = grouped(labels, names, *looks_of(clips, backbone))
+    held = split(labels, names, group)
+    entries = [replace(e, group=int(g), held_back=bool(h)) for e, g, h in zip(clips.entries, group, held)]
+    (folder / "clips.json").write_text(json.dumps([asdict(entry) for entry in entries]))
+    return PackedClips.open(folder)
 
 
 def split(labels: Sequence[str], names: Sequence[str], group: np.ndarray) -> np.ndarray:
@@ -156,10 +208,12 @@ def _order(names: Sequence[str], group: np.ndarray, number: int) -> str:
 
 
 def pack(sources: Sequence[tuple[str, Path]], out: Path, most: int = 1000) -> PackedClips:
-    """Write ``clips.bin`` and ``clips.json`` for (class, folder) pairs, at most so many videos of a class."""
+    """Write ``clips.bin`` and ``clips.json`` for (class, folder) pairs, at most so many videos of a class.
+
+    Every video is a group of its own until ``regroup``.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    found: list[tuple[str, str, tuple[int, int, int], int]] = []
-    looks: list[np.ndarray] = []
+    found: list[Entry] = []
     start = 0
     by_class: dict[str, list[Path]] = {}
     for label, folder in sources:
@@ -171,28 +225,28 @@ def pack(sources: Sequence[tuple[str, Path]], out: Path, most: int = 1000) -> Pa
             for path in distinct(paths, most):
                 frames = read_packed(path)
                 target.write(frames.tobytes())
-                found.append((label, f"{path.parent.name}/{path.name}", frames.shape[:3], start))
-                looks.append(np.stack([signature(frames[at]) for at in (0, len(frames) // 2, -1)]))
+                shape = frames.shape[0], frames.shape[1], frames.shape[2]
+                found.append(Entry(label, f"{path.parent.name}/{path.name}", shape, start, len(found), False))
                 start += frames.nbytes
                 print(f"\r{label}: {len(found)} clips, {start / 1e6:.0f} MB", end="", file=sys.stderr, flush=True)
     if not found:
         raise InputError("There is no video to read.", hint="Give folders of clips.")
-    group = grouped(looks)
-    held = split([row[0] for row in found], [row[1] for row in found], group)
-    entries = [Entry(*row, int(g), bool(h)) for row, g, h in zip(found, group, held)]
-    (out / "clips.json").write_text(json.dumps([asdict(entry) for entry in entries]))
+    (out / "clips.json").write_text(json.dumps([asdict(entry) for entry in found]))
     return PackedClips.open(out)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the options, pack, say what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", action="append", required=True, help="CLASS=FOLDER")
+    parser.add_argument("--source", action="append", default=[], help="CLASS=FOLDER")
+    parser.add_argument("--backbone", type=Path, required=True, help="weights of the compact classifier")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--most", type=int, default=1000, help="videos of a class that are taken")
     args = parser.parse_args(arguments)
     pairs = [(text.partition("=")[0], Path(text.partition("=")[2])) for text in args.source]
-    clips = pack(pairs, args.out, args.most)
+    if pairs:
+        pack(pairs, args.out, args.most)
+    clips = regroup(args.out, args.backbone)
     for label in dict.fromkeys(entry.label for entry in clips.entries):
         mine = [entry for entry in clips.entries if entry.label == label]
         held = [entry for entry in mine if entry.held_back]
