@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cvdemo.action.predict import ActionSettings, draw, of_probabilities
 from cvdemo.action.timeline import RawTimeline, decode_timeline
-from cvdemo.core.video_file import Frame, VideoInfo
+
+if TYPE_CHECKING:
+    from cvdemo.core.video_file import Frame, VideoInfo
 
 MAX_SIDE = 1280
 
