@@ -71,7 +71,8 @@ def refine(
     """
     size, hidden = first.shape[-2:], model.update_block.hidden_state_size
     both = model.feature_encoder(torch.cat([first, second]))  # (2B, C, H/8, W/8)
-    model.corr_block.build_pyramid(*both.float().chunk(2))  # levels of (B H/8 W/8, 1, H/8, W/8), halved three times
+    one, two = both.chunk(2)
+    model.corr_block.corr_pyramid = pyramid(one, two, model.corr_block.num_levels)
     state, context = model.context_encoder(first).split_with_sizes(_context_split(model, hidden), dim=1)
     state, context = torch.tanh(state), functional.relu(context)  # (B, hidden, H/8, W/8), (B, rest, H/8, W/8)
     start = coordinates(len(first), size[0] // STRIDE, size[1] // STRIDE, first.device)
@@ -84,6 +85,24 @@ def refine(
             at = at + change.float()
         if number >= 0:
             yield at - start, state
+
+
+def pyramid(first: Tensor, second: Tensor, levels: int) -> list[Tensor]:
+    """All pairs of cells compared: levels of (B h w, 1, h / 2^l, w / 2^l) float32, scalar products over sqrt(C).
+
+    Averaging the products over cells of the second frame is multiplying with the averaged features: the coarser levels
+    are made from those, at a fraction of the cost.
+
+    first, second: (B, C, h, w).
+    """
+    queries = first.flatten(2).transpose(1, 2) * first.shape[1] ** -0.5  # (B, h w, C)
+    made = []
+    for level in range(levels):
+        h, w = second.shape[-2:]
+        made.append((queries @ second.flatten(2)).float().view(-1, 1, h, w))
+        if level + 1 < levels:
+            second = functional.avg_pool2d(second, 2)
+    return made
 
 
 def _context_split(model: Any, hidden: int) -> list[int]:

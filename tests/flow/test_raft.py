@@ -107,6 +107,16 @@ def test_cancelling_stops_between_refinements():
     assert seen == ["refinement 1 of 3"]
 
 
+def test_the_pyramid_is_torchvisions():
+    from torchvision.models.optical_flow.raft import CorrBlock
+
+    first, second = torch.randn(2, 2, 12, 17, 21)
+    block = CorrBlock(num_levels=3, radius=3)
+    block.build_pyramid(first, second)
+    for ours, theirs in zip(raft.pyramid(first, second, 3), block.corr_pyramid, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
 def test_sample_norm_is_instance_norm():
     x = torch.randn(2, 5, 7, 9)
     assert torch.allclose(raft.SampleNorm()(x), torch.nn.functional.instance_norm(x), atol=1e-5)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cvdemo.flow import synthetic
-from cvdemo.flow.synthetic import Layer, SceneSettings, Waves, make_layers, make_pair, render
+from cvdemo.flow.layers import Layer, Waves
+from cvdemo.flow.synthetic import SceneSettings, make_layers, make_pair, render
 from cvdemo.flow.textures import shape_mask, texture_bank
 from tests.flow.conftest import textured
 
