@@ -14,7 +14,7 @@ from cvdemo.flow.colour import colour_wheel, flow_to_colour, known_mask, magnitu
 
 RIM, PLATE, INK = (20, 20, 20), (250, 250, 250), (16, 16, 16)
 OCCLUDED = (230, 159, 0)  # orange of Okabe and Ito, striped, so that it differs without colour too
-WHEEL_SHARE = 0.22  # of the picture's shorter side
+WHEEL_SHARE = 0.18  # of the picture's shorter side
 _SHADES = 256
 
 
@@ -48,7 +48,7 @@ def draw_arrows(
         spacing: pixels between arrows. scale: length of an arrow in pixels for each pixel of motion.
         width: of the lines. Motion under half a pixel, and the unknown, get a dot and nothing.
     """
-    out = (greyed(pixels) * 0.62 + 60).astype(np.uint8)
+    out = cv2.convertScaleAbs(greyed(pixels), alpha=0.62, beta=60)
     height, width_of = flow.shape[:2]
     rows = np.arange(spacing // 2, height, spacing)
     columns = np.arange(spacing // 2, width_of, spacing)
@@ -90,8 +90,9 @@ def _heat() -> np.ndarray:
 def shaded(values: np.ndarray, maximum: float) -> np.ndarray:
     """(H, W) numbers from 0 to ``maximum`` as brightness and warmth; NaN is grey."""
     known = np.isfinite(values)
-    level = np.where(known, values, 0) * ((_SHADES - 1) / max(maximum, 1e-12))
-    out = _heat()[np.clip(level, 0, _SHADES - 1).astype(np.uint8)]
+    plain = np.where(known, values, np.float32(0)).astype(np.float32)
+    level = cv2.convertScaleAbs(plain, alpha=(_SHADES - 1) / max(maximum, 1e-12))
+    out = cv2.LUT(cv2.merge([level, level, level]), _heat()[None])
     out[~known] = 128
     return np.asarray(out)
 
@@ -99,8 +100,10 @@ def shaded(values: np.ndarray, maximum: float) -> np.ndarray:
 def draw_magnitude(flow: np.ndarray, maximum: float) -> np.ndarray:
     """Speed alone: dark is still, light yellow is ``maximum`` pixels or more, grey is not known."""
     known = known_mask(flow)
-    speed = magnitude(np.where(known[..., None], flow, 0))
-    return shaded(np.where(known, speed, np.nan), maximum)
+    with np.errstate(invalid="ignore", over="ignore"):
+        speed = magnitude(flow)
+    speed[~known] = np.nan
+    return shaded(speed, maximum)
 
 
 def draw_occlusion(pixels: np.ndarray, occluded: np.ndarray) -> np.ndarray:
@@ -111,14 +114,6 @@ def draw_occlusion(pixels: np.ndarray, occluded: np.ndarray) -> np.ndarray:
     out[occluded] = OCCLUDED
     out[occluded & stripe] = tuple(value // 2 for value in OCCLUDED)
     return out
-
-
-def warp_error(first: np.ndarray, warped: np.ndarray, outside: np.ndarray | None = None) -> np.ndarray:
-    """(H, W) float32: mean absolute difference over the three colours, in grey levels; NaN where ``outside``."""
-    error = np.abs(first.astype(np.int16) - warped.astype(np.int16)).mean(axis=2, dtype=np.float32)
-    if outside is not None:
-        error[outside] = np.nan
-    return error
 
 
 def draw_tracks(pixels: np.ndarray, starts: np.ndarray, ends: np.ndarray, width: int = 2) -> np.ndarray:
@@ -134,21 +129,6 @@ def draw_tracks(pixels: np.ndarray, starts: np.ndarray, ends: np.ndarray, width:
         cv2.line(out, start, end, colour, width, cv2.LINE_AA)
         cv2.circle(out, end, width + 2, RIM, -1, cv2.LINE_AA)
         cv2.circle(out, end, width + 1, colour, -1, cv2.LINE_AA)
-    return out
-
-
-def draw_paths(pixels: np.ndarray, paths: np.ndarray, width: int = 2) -> np.ndarray:
-    """Points through several frames. paths: (T, N, 2) x y, NaN where a point was lost."""
-    out = pixels.copy()
-    for path in np.moveaxis(np.asarray(paths, np.float64), 1, 0):
-        seen = path[np.isfinite(path).all(axis=1)]
-        if len(seen) < 2:
-            continue
-        colour = flow_to_colour(_saturated((seen[-1] - seen[0])[None, None]), 1.0)[0, 0].tolist()
-        line = np.rint(np.clip(seen, -8000, 8000)).astype(np.int32)[:, None]
-        cv2.polylines(out, [line], False, RIM, width + 2, cv2.LINE_AA)
-        cv2.polylines(out, [line], False, colour, width, cv2.LINE_AA)
-        cv2.circle(out, line[-1, 0].tolist(), width + 2, colour, -1, cv2.LINE_AA)
     return out
 
 

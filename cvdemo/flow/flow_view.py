@@ -49,6 +49,9 @@ class FlowViewSettings(FlowSettings):
     """The task's settings, with the looks that need both frames."""
 
     view: str = setting(COLOUR, label="Look at", choices=tuple(LOOKS), help="Seven ways to look at one flow field.")
+    arrow_spacing: int = setting(
+        24, label="Arrow spacing", minimum=6, maximum=64, step=1, help="Pixels between two arrows."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +73,33 @@ def render(
 ) -> Rendered:  # fmt: skip
     """Decode and draw what a method found; no network is touched. maximum: overrides the settings'."""
     started = perf_counter()
-    field = decode(look.inference, settings)
+    field = field_of(look, settings)
     decoded = (perf_counter() - started) * 1e3
     full = maximum or settings.maximum or robust_maximum(field.flow)
     started = perf_counter()
     pixels, other, names = paint(look.pair, field, settings, full, projector)
     drawn = (perf_counter() - started) * 1e3
-    sentence = words(look.pair, field, settings.view, truth)
+    sentence = words(look, field, settings.view, truth)
     return Rendered(
         pixels, sentence, timing_line(look.inference, decode=decoded, draw=drawn), field, full, other, names
     )  # fmt: skip
+
+
+def field_of(look: Look, settings: FlowSettings) -> FlowField:
+    """The decoded field, remembered with the look: it depends on a few of the settings only."""
+    key = ("field", settings.iteration, settings.alpha, settings.beta)
+    return look.recall(key, lambda: decode(look.inference, settings))
+
+
+def error_of(look: Look, field: FlowField) -> np.ndarray:
+    """The map of warp errors of a look's field, remembered likewise."""
+    return look.recall(("error", field.iteration), lambda: warp_error(look.pair.first, look.pair.second, field.flow))
+
+
+def charts_of(look: Look, made: Rendered) -> str:
+    """``charts_html``, remembered likewise."""
+    key = ("charts", made.field.iteration, made.maximum)
+    return look.recall(key, lambda: charts_html(made.field.flow, made.maximum))
 
 
 def paint(
@@ -136,18 +156,23 @@ def _marked(pixels: np.ndarray, field: FlowField, settings: FlowSettings) -> np.
     return out
 
 
-def words(pair: Pair, field: FlowField, view: str, truth: Truth | None = None) -> str:
+def words(look: Look, field: FlowField, view: str, truth: Truth | None = None) -> str:
     """One sentence about the field, with what the look adds to it and the error where the truth is known."""
-    text = field.sentence()
+    pair, text = look.pair, field.sentence()
     if view in (WARPED, ERROR):
-        after = float(np.nanmean(_finite(warp_error(pair.first, pair.second, field.flow))))
-        before = float(np.abs(pair.first.astype(np.int16) - pair.second.astype(np.int16)).mean())
+        after = float(_finite(error_of(look, field)).mean())
+        before = float(cv2.absdiff(pair.first, pair.second).mean())
         text = f"Warp error {after:.1f} grey levels, {before:.1f} without warping"
     elif view == OCCLUSION and field.occluded is not None:
         text = f"{field.occluded.mean():.1%} of the pixels have no partner in the other frame"
     if truth is not None:
-        text += f"; EPE {mean_error(field.flow, truth.flow):.2f} px"
+        text += f"; EPE {epe_of(look, field, truth):.2f} px"
     return text
+
+
+def epe_of(look: Look, field: FlowField, truth: Truth) -> float:
+    """Mean endpoint error of a look's field in pixels, remembered likewise."""
+    return look.recall(("epe", field.iteration, truth), lambda: mean_error(field.flow, truth.flow))
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
@@ -283,10 +308,10 @@ def numbers_html(look: Look, made: Rendered, truth: Truth | None) -> str:
         rows.append(("Mean direction", f"{figures.direction:.0f}° clockwise from the right"))
     if field.occluded is not None:
         rows.append(("Occluded", f"{field.occluded.mean():.2%} of the pixels"))
-    error = _finite(warp_error(pair.first, pair.second, field.flow))
+    error = _finite(error_of(look, field))
     rows.append(("Warp error", f"{error.mean():.2f} grey levels on average"))
     if truth is not None:
-        rows.append(("Endpoint error (EPE)", f"{mean_error(field.flow, truth.flow):.3f} px; truth: {truth.source}"))
+        rows.append(("Endpoint error (EPE)", f"{epe_of(look, field, truth):.3f} px; truth: {truth.source}"))
     rows += [(f"Time: {name}", f"{ms:.1f} ms") for name, ms in look.inference.stages.items()]
     body = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in rows)
     notes = "; ".join((*pair.notes, *field.notes))

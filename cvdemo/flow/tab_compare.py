@@ -17,7 +17,6 @@ from cvdemo.flow.compare_view import CompareSettings
 from cvdemo.flow.raw import DEFAULT_ITERATIONS
 from cvdemo.flow.tab_shared import COMPARE, Look, Pair, Truth
 from cvdemo.ui.background import Progress, follow
-from cvdemo.ui.memory import memory_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import problem, status, trouble, working
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
@@ -29,7 +28,7 @@ PREFIX = "compare_"
 
 @dataclass(frozen=True)
 class Parts:
-    """The view's components. ``current``: ``gr.State``, the keys of the looks on show."""
+    """The view's components. ``current``: ``gr.State``, the names of the methods on show."""
 
     panels: Any
     status: Any
@@ -104,7 +103,9 @@ def _run(request: gr.Request, first: str | None, second: str | None, *values: An
                     skipped.append(event.value)
                 else:
                     looks.append(event.value)
-        keys = [kept.key_of(pair, look.inference.model, DEFAULT_ITERATIONS) for look in looks]
+                    panels, _, table = drawn(looks, pair, truth, settings)  # those that are slow come later
+                    yield gr.skip(), panels, gr.skip(), table
+        keys = [look.inference.model for look in looks]
         panels, line, table = drawn(looks, pair, truth, settings)
         yield keys, panels, problem("; ".join(skipped)) if skipped else line, table
     except CvDemoError as error:
@@ -114,7 +115,7 @@ def _run(request: gr.Request, first: str | None, second: str | None, *values: An
 def _looked(user: str, pair: Pair, model: str, progress: Any, cancel: Any) -> Look | str:
     """A method's look, or why it has none: one that cannot run does not keep the others from it."""
     try:
-        return kept.look_of(user, pair, model, DEFAULT_ITERATIONS, progress=progress, cancel=cancel)
+        return kept.forward_look_of(user, pair, model, DEFAULT_ITERATIONS, progress=progress, cancel=cancel)
     except CvDemoError as error:
         return f"{registry.get(model).title}: {error}"
 
@@ -135,12 +136,15 @@ def _redraw(
 ) -> tuple[Any, ...]:  # fmt: skip
     """The answer for what was computed: another look needs no method to run."""
     user = session_of(request)
-    found = [memory_of(user).get(key) for key in keys or ()]
-    looks = [look for look in found if look is not None]
-    if not looks:
+    if not keys:
         return (gr.skip(),) * 3
-    settings = read_settings(CompareSettings, NAMES, values)
-    return drawn(looks, looks[0].pair, kept.truth_of(user, looks[0].pair), settings)
+    try:
+        settings = read_settings(CompareSettings, NAMES, values)
+        pair = kept.pair_on_show(user, first, second)
+        looks = [kept.forward_look_of(user, pair, name, DEFAULT_ITERATIONS) for name in keys]
+        return drawn(looks, pair, kept.truth_of(user, pair), settings)
+    except CvDemoError as error:
+        return gr.skip(), trouble(error), gr.skip()
 
 
 def _bring(

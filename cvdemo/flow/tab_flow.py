@@ -137,11 +137,13 @@ def _run(
 def drawn(look: Look, settings: FlowViewSettings, projector: bool, truth: Truth | None) -> tuple[Any, ...]:
     """viewer, status, charts, refinements, numbers of a look."""
     made = view.render(look, settings, truth, projector=projector)
-    rows = view.refinements_of(look, truth) if view.slim(look.inference) > 1 else []
+    rows: list[tuple[int, float, float]] = []
+    if view.slim(look.inference) > 1:
+        rows = look.recall(("refinements", truth), lambda: view.refinements_of(look, truth))
     return (
         value_of(made),
         status(made.sentence, made.timing),
-        view.charts_html(made.field.flow, made.maximum),
+        view.charts_of(look, made),
         view.refinements_html(rows, made.field.iteration),
         view.numbers_html(look, made, truth),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from cvdemo.ui.memory import memory_of, picture_of
 
 FLOW, COMPARE, SYNTHETIC, CLIP, LECTURE = "flow", "compare", "synthetic", "clip", "lecture"
 WORK_SIDE = 1024  # longer sides are shrunk to this on the page: a larger field costs more to draw than it shows
+_MOST_KEPT = 12
+T = TypeVar("T")
 NOT_A_PAIR = "Flow needs two pictures: choose the {} frame, too."
 
 
@@ -48,10 +51,23 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A pair and what one method said about it."""
+    """A pair and what one method said about it.
+
+    kept: what was worked out from it: moving a slider that changes the drawing alone need not decode again.
+    """
 
     pair: Pair
     inference: FlowInference
+    kept: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+
+    def recall(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What was worked out under the key, else what ``make`` returns; the last few are kept."""
+        known: T | None = self.kept.get(key)
+        if known is None:
+            known = self.kept[key] = make()
+            while len(self.kept) > _MOST_KEPT:
+                self.kept.popitem(last=False)
+        return known
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +125,19 @@ def look_of(session: str, pair: Pair, model: str, iterations: int, **watch: Any)
         return Look(pair, inference)
 
     return memory_of(session).recall(key_of(pair, model, iterations), run)
+
+
+def forward_look_of(session: str, pair: Pair, model: str, iterations: int, **watch: Any) -> Look:
+    """As ``look_of`` where the way back is not needed: half the work, unless it has been done already."""
+    memory, key = memory_of(session), key_of(pair, model, iterations)
+    known: Look | None = memory.get(key)
+    if known is not None:
+        return known
+
+    def run() -> Look:
+        return Look(pair, infer(pair.first, pair.second, model, iterations=iterations, user=session, **watch))
+
+    return memory.recall(("forward", key), run)
 
 
 def _truth_key(pair: Pair) -> Hashable:

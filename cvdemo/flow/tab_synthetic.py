@@ -91,10 +91,11 @@ def _run(request: gr.Request, model: str, *values: Any) -> Iterator[tuple[Any, A
         settings = read_settings(SyntheticSettings, NAMES, values)
 
         def work(progress: Any, cancel: Any) -> tuple[SyntheticPair, Look | None, str]:
+            watch = {"progress": progress, "cancel": cancel}
             made = _scene(user, settings)
             pair = view.pair_of_scene(made, settings)
             try:
-                return made, kept.look_of(user, pair, model, DEFAULT_ITERATIONS, progress=progress, cancel=cancel), ""
+                return made, kept.forward_look_of(user, pair, model, DEFAULT_ITERATIONS, **watch), ""
             except CvDemoError as error:  # the pair itself is worth seeing
                 return made, None, str(error)
 

@@ -3,8 +3,9 @@
 ``python -m cvdemo.flow.train --net raft --photos FOLDER[#LIMIT] … --out FOLDER --minutes 35``
 
 The pairs are drawn while training (``cvdemo.flow.synthetic``), their textures cut from the photographs; no labelled
-flow of anybody is used. Crops, motions and the number of refinements grow over the time budget. Schedule, checkpoints
-and options as in every recipe (``cvdemo.core.training``); ``compact_….safetensors`` in the output folder is what ships.
+flow of anybody is used. Crops, motions and the number of refinements grow over the time budget; ``--from`` goes on with
+the last two sizes only. Schedule, checkpoints and options as in every recipe (``cvdemo.core.training``);
+``compact_….safetensors`` in the output folder is what ships.
 """
 
 from __future__ import annotations
@@ -102,6 +103,11 @@ def raft_loss(network: Any, batch: Batch, progress: float, warm: int = 0) -> tup
     return loss + matching_share(progress) * match, figures
 
 
+def continued(phases: Sequence[Phase]) -> tuple[Phase, ...]:
+    """The last two phases, half of the time each: what is left to learn for weights that were trained before."""
+    return replace(phases[-2], start=0.0), replace(phases[-1], start=0.5)
+
+
 def scaled(phases: Sequence[Phase], share: float) -> tuple[Phase, ...]:
     """The phases with batches ``share`` times as large."""
     return tuple(replace(phase, batch=max(1, round(phase.batch * share))) for phase in phases)
@@ -118,7 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     recipe = RECIPES[args.net]
-    phases = scaled(recipe.phases, args.batch / recipe.phases[0].batch) if args.batch else recipe.phases
+    phases = continued(recipe.phases) if args.start else recipe.phases
+    phases = scaled(phases, args.batch / phases[0].batch) if args.batch else phases
     checkpoint = args.out / "checkpoint.pt"
     try:
         photos = load_photos(args.photos, args.cache or args.out / "cache")

@@ -38,7 +38,7 @@ def test_blur_is_the_mean_of_shifted_pictures():
 def test_random_motions_are_found_again(crowd):
     rng = np.random.default_rng(5)
     misses = []
-    for _ in range(14):
+    for _ in range(8):
         length, angle = rng.uniform(6, 45), rng.uniform(0, 180)
         found = estimate(blur(crowd, length, angle))
         assert found.sure

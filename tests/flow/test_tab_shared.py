@@ -52,6 +52,16 @@ def test_a_method_runs_once_for_a_pair():
     assert kept.key_of(pair, "raft_small", 12) != kept.key_of(pair, "raft_small", 5)
 
 
+def test_one_way_is_enough_for_a_comparison_and_not_run_again():
+    pair = kept.pair_from(picture(), picture(seed=1))
+    one_way = kept.forward_look_of(SESSION, pair, "dis-fast", 12)
+    assert one_way.inference.backward is None
+    assert kept.forward_look_of(SESSION, pair, "dis-fast", 12) is one_way
+    both = kept.look_of(SESSION, pair, "dis-fast", 12)
+    assert both.inference.backward is not None
+    assert kept.forward_look_of(SESSION, pair, "dis-fast", 12) is both
+
+
 def test_truth_is_kept_scaled_and_forgotten(tmp_path):
     pair = kept.pair_from(picture(1536, 2048), picture(1536, 2048, 1))
     flow = np.full((1536, 2048, 2), 8, np.float32)

@@ -75,7 +75,7 @@ def test_mirrored_batches_keep_their_truth():
 @pytest.mark.parametrize("net", ["flownet", "raft"])
 def test_a_few_steps_train_and_go_on(net, photographs, tmp_path, monkeypatch):
     recipe = train.RECIPES[net]
-    monkeypatch.setitem(train.RECIPES, net, train.Recipe(recipe.build, recipe.filename, (PHASE,), recipe.rate))
+    monkeypatch.setitem(train.RECIPES, net, train.Recipe(recipe.build, recipe.filename, (PHASE, PHASE), recipe.rate))
     out = tmp_path / "out"
     arguments = ["--net", net, "--photos", str(photographs), "--out", str(out), "--device", "cpu"]
     train.main([*arguments, "--minutes", "0.002"])
@@ -86,6 +86,9 @@ def test_a_few_steps_train_and_go_on(net, photographs, tmp_path, monkeypatch):
     assert clock["step"] >= 1
     train.main([*arguments, "--minutes", str(clock["elapsed"] / 60 + 0.002)])
     assert torch.load(out / "checkpoint.pt", weights_only=True)["clock"]["step"] > clock["step"]
+    train.main([*arguments[:-4], "--device", "cpu", "--out", str(tmp_path / "more"), "--minutes", "0.002", "--from",
+                str(out / recipe.filename)])  # fmt: skip
+    assert (tmp_path / "more" / recipe.filename).exists()
 
 
 def test_the_loss_falls_on_one_batch():
@@ -125,3 +128,9 @@ def test_raft_learns_what_to_match():
 def test_smaller_batches_on_request():
     phases = train.scaled(train.RECIPES["raft"].phases, 0.5)
     assert [phase.batch for phase in phases] == [3, 2, 2, 1]
+
+
+def test_training_that_goes_on_begins_with_the_later_phases():
+    phases = train.continued(train.RECIPES["raft"].phases)
+    assert [phase.start for phase in phases] == [0.0, 0.5]
+    assert [phase.height for phase in phases] == [192, 256]
