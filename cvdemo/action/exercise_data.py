@@ -182,7 +182,7 @@ def regroup(folder: Path, backbone: Path) -> PackedClips:
 
 
 def split(labels: Sequence[str], names: Sequence[str], group: np.ndarray) -> np.ndarray:
-    """(N,) bool: held back. Of every class about 30 % of the clips, whole groups, at least one and never all.
+    """(N,) bool: held back. Of every class about 30 % of the clips, whole groups, at least one of several.
 
     Groups are taken in the order of the SHA-256 of their first name, so that the split is the same every time.
     """
@@ -191,7 +191,7 @@ def split(labels: Sequence[str], names: Sequence[str], group: np.ndarray) -> np.
         mine = np.array([name == label for name in labels])
         of_class = sorted(set(group[mine].tolist()), key=lambda g: _order(names, group, g))
         wanted = max(1, round(HELD_BACK_SHARE * int(mine.sum())))
-        for number in of_class[:-1] or of_class:
+        for number in of_class[:-1]:
             members = mine & (group == number)
             taken = int((held & mine).sum())
             if taken and taken + int(members.sum()) > 1.3 * wanted:

@@ -100,7 +100,8 @@ def measure(
     frozen = [_probabilities(network, np.repeat(one[:, 8:9], FRAMES, axis=1)).mean(axis=0) for one in windows]
     right = scores.argmax(axis=1) == truth
     window_truth = np.repeat(truth[: len(held)], [len(p) for p in of_windows])
-    per_class = {name: float(right[truth == row].mean()) for row, name in enumerate(CLASSES)}
+    present = [(row, name) for row, name in enumerate(CLASSES) if (truth == row).any()]
+    per_class = {name: float(right[truth == row].mean()) for row, name in present}
     exercises = truth != OTHER
     figures: dict[str, Any] = {
         "clips": int(len(clips) - len(held)),

@@ -22,7 +22,8 @@ FILENAME = "compact_action.safetensors"
 SIDE = 160
 SIZES = ((0.0, 112), (0.3, 128), (0.75, 160))
 """From this share of the budget on: side of the crops in pixels."""
-MIXED = 0.2
+MIXED, PLAIN_FROM = 0.2, 0.5
+"""Pictures are mixed in the first half of the budget; from then on crops keep at least half of a picture, too."""
 
 
 def size_at(progress: float) -> int:
@@ -41,22 +42,24 @@ class StillBatches:
         self.rng = np.random.default_rng(seed)
         self.left: list[int] = []
 
-    def batch(self, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        drawn = [self._one(size) for _ in range(count)]
+    def batch(self, count: int, progress: float) -> tuple[np.ndarray, np.ndarray]:
+        """A batch that suits a progress in [0, 1]."""
+        plain = progress >= PLAIN_FROM
+        drawn = [self._one(size_at(progress), 0.5 if plain else 0.3) for _ in range(count)]
         pixels = np.stack([picture for picture, _ in drawn])
         targets = np.zeros((count, len(self.pictures.classes)), np.float32)
         targets[np.arange(count), [label for _, label in drawn]] = 1
-        if self.rng.random() < 0.5:
+        if not plain and self.rng.random() < 0.5:
             share = self.rng.beta(MIXED, MIXED)
             pixels = np.rint(pixels * share + pixels[::-1] * (1 - share)).astype(np.uint8)
             targets = (targets * share + targets[::-1] * (1 - share)).astype(np.float32)
         return pixels, targets
 
-    def _one(self, size: int) -> tuple[np.ndarray, int]:
+    def _one(self, size: int, least: float) -> tuple[np.ndarray, int]:
         if not self.left:
             self.left = self.rng.permutation(self.rows).tolist()
         row = self.left.pop()
-        picture = blur_by_size(random_crop(self.pictures[row], size, self.rng), self.rng)
+        picture = blur_by_size(random_crop(self.pictures[row], size, self.rng, least), self.rng)
         return jitter_colour(picture, self.rng), int(self.pictures.labels[row])
 
 
@@ -84,7 +87,7 @@ def job(args: argparse.Namespace) -> Job:
     return Job(
         network,
         FILENAME,
-        lambda count, step, progress: batches.batch(count, size_at(progress)),
+        lambda count, step, progress: batches.batch(count, progress),
         loss_of,
         lambda batch: len(batch[0]),
         lambda net: measure(net, pictures, train, np.flatnonzero(held_back), args),
