@@ -19,7 +19,7 @@ from cvdemo.action.nets.skeleton_tcn import SkeletonTcn
 from cvdemo.action.nets.slowfast import FRAMES, SlowFast, slow_indices
 from cvdemo.action.prepare import middle_squares
 from cvdemo.action.raw import RawScores, agree, facts_of
-from cvdemo.action.skeletons import features, fill_gaps, from_coco
+from cvdemo.action.skeletons import calmed, features, fill_gaps, from_coco
 from cvdemo.core.registry import ModelSpec, Precision, RunContext, WeightsFile, register
 from cvdemo.core.tracing import fused
 
@@ -36,6 +36,9 @@ SKELETON_CLIP = ClipSpec(16, 10.0, 256)
 EXERCISE_CLIP = ClipSpec(FRAMES, 8.0, 128)
 INFLATED = ("backbone.stage4", "backbone.stage5")
 """Kernels of these stages reach over three moments: the early ones see edges, which have moved on by the next."""
+
+ENOUGH_SEEN = 0.5
+"""Share of the joints, over a clip, that must have been seen for the skeleton model to say anything."""
 
 
 def blob_of(clip: Clip, side: int, context: RunContext) -> Tensor:
@@ -66,16 +69,22 @@ def run_action(network: Any, clip: Clip, context: RunContext) -> RawScores:
 
 
 def run_skeleton(network: Any, value: JointClip, context: RunContext) -> RawScores:
-    """The joints of one clip through the network; where nobody was found all actions are equally probable."""
+    """The joints of one clip through the network.
+
+    Where nobody was found, or fewer than half of the joints are seen surely, all actions are equally probable and the
+    clip's note says why: of joints that were guessed the network would claim something at random.
+    """
     facts = facts_of(value.clip)
     extras = {"joints": value.joints}
-    if not value.found:
-        note = "; ".join(filter(None, (facts.note, NOBODY)))
-        none = np.zeros(len(MOTIONS), np.float32)
-        return RawScores(none, MOTIONS, SKELETON_NAME, replace(facts, note=note), extras)
     with context.stage("preprocess"):
         points, seen = fill_gaps(from_coco(value.joints))
-        blob = context.tensor(torch.from_numpy(features(points, seen)).unsqueeze(0))  # (1, 79, 32)
+        blob = context.tensor(torch.from_numpy(features(calmed(points), seen)).unsqueeze(0))  # (1, 79, 32)
+    share = float(seen.mean())
+    if share < ENOUGH_SEEN:
+        why = f"only {100 * share:.0f} % of the joints were seen surely, too few" if value.found else NOBODY
+        note = "; ".join(filter(None, (facts.note, why)))
+        none = np.zeros(len(MOTIONS), np.float32)
+        return RawScores(none, MOTIONS, SKELETON_NAME, replace(facts, note=note), extras)
     with context.stage("network"), context.autocast():
         logits = network(blob)
     with context.stage("decode"):
@@ -125,7 +134,7 @@ register(
         paper="inflation: Carreira and Zisserman 2017, arXiv:1705.07750",
         lecture="deck 004: inflating 2D kernels into 3D",
         parameters=1_412_447,
-        gflops=None,
+        gflops=1.405,  # 8 frames,
         metrics={},
         licence="MIT",
         categories=ACTIONS,
@@ -152,8 +161,12 @@ register(
         paper="after Kim and Reiter 2017, arXiv:1704.04516; data: Jhuang et al. 2013, J-HMDB",
         lecture="deck 003: human pose; deck 004: action recognition",
         parameters=807_950,
-        gflops=None,
-        metrics={},
+        gflops=0.011,
+        metrics={
+            "J-HMDB split 1 of 14 actions, given joints, top-1": 0.875,
+            "the same, logistic regression on the mean pose": 0.540,
+            "the same, nearest clip": 0.483,
+        },
         licence="MIT",
         categories=MOTIONS,
         input="joints of one person in 16 frames at 10 a second, from the pose model, brought to 32 moments",
@@ -178,7 +191,7 @@ register(
         paper="after Feichtenhofer et al. 2019, SlowFast Networks, arXiv:1812.03982",
         lecture="decks 000 and 004: SlowFast",
         parameters=1_403_613,
-        gflops=None,
+        gflops=0.399,
         metrics={},
         licence="MIT",
         categories=EXERCISES,

@@ -128,7 +128,7 @@ def video_line(raw: RawTimeline, seconds: float, runs: int) -> str:
         spent = sum(ms for name, ms in raw.stages.items() if name not in ("read", "wait", "load"))
         parts.append(f"{spent / len(raw):.0f} ms a window")
     if not raw.complete:
-        parts.append("stopped before the end")
+        parts.append("not the whole video")
     return " · ".join([*parts, *raw.notes])
 
 

@@ -20,6 +20,9 @@ STEPS = 32
 """Moments a clip is brought to, whatever its length."""
 CHANNELS = 5 * len(JOINTS) + 4
 
+SEEN_FROM = 0.3
+"""Estimated joints of a lower score count as not seen."""
+
 _NECK, _BELLY, _FACE, _HIPS = 0, 1, 2, (5, 6)
 _FACE_JOINTS = tuple(JOINT_INDEX[name] for name in ("nose", "left eye", "right eye", "left ear", "right ear"))
 # Medians over J-HMDB's training clips: what its annotators called neck, belly and face, in lengths of the torso.
@@ -64,7 +67,15 @@ def _middle(joints: np.ndarray, first: int, second: int) -> np.ndarray:
     return np.concatenate([points, np.minimum(joints[:, first, 2], joints[:, second, 2])[:, None]], axis=1)
 
 
-def fill_gaps(joints: np.ndarray, threshold: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+def calmed(points: np.ndarray) -> np.ndarray:
+    """(T, J, 2) with each coordinate replaced by the median of three moments: a joint that jumps once stays."""
+    if len(points) < 3:
+        return points
+    middle = np.median(np.stack([points[:-2], points[1:-1], points[2:]]), axis=0)
+    return np.concatenate([points[:1], middle, points[-1:]])
+
+
+def fill_gaps(joints: np.ndarray, threshold: float = SEEN_FROM) -> tuple[np.ndarray, np.ndarray]:
     """Replace joints that were not seen by what lies between the moments at which they were.
 
     joints: (T, J, 3) x, y, score; undefined places count as not seen.   Returns (T, J, 2) places, and (T, J) float64: 1

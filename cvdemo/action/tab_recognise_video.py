@@ -61,7 +61,7 @@ def analyse(
     target = files.make(user, f"{source.stem}-actions.mp4")
     key = track_key(source, model, stride)
     before: FinishedVideo | None = memory_of(user).get(VIDEO)
-    known = before.raw if before is not None and before.key == key and before.raw.complete else None
+    known = before.raw if before is not None and before.key == key and before.path is not None else None
     latest: dict[str, Any] = {}
     ended = threading.Event()
     began = perf_counter()
@@ -76,7 +76,7 @@ def analyse(
                 )  # fmt: skip
             runs = 0 if known is not None else len(raw)
             latest["done"] = FinishedVideo(source.name, source, None, raw, key, perf_counter() - began, runs)
-            if not raw.complete:
+            if cancel.is_set():
                 raise Cancelled
             first = 0.0 if known is not None else NETWORK_SHARE
             annotate(

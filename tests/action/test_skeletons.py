@@ -8,12 +8,14 @@ from cvdemo.action import compact, joints
 from cvdemo.action.clips import Clip
 from cvdemo.action.joints import JointClip, joints_of
 from cvdemo.action.nets.skeleton_tcn import SkeletonTcn
+from cvdemo.action.predict import decode
 from cvdemo.action.skeleton_data import JointClips, SkeletonBatches, load, plain_features, varied
 from cvdemo.action.skeletons import (
     CHANNELS,
     FLIP,
     JOINTS,
     STEPS,
+    calmed,
     features,
     fill_gaps,
     from_coco,
@@ -219,6 +221,25 @@ def test_nobody_is_an_answer(monkeypatch):
     raw = compact.run_skeleton(None, found, RunContext(torch.device("cpu")))
     assert not raw.logits.any()
     assert "nobody was found" in raw.clip.note
+
+
+def test_guessed_joints_are_no_ground_for_a_claim():
+    value = compact.example_joints()
+    unsure = JointClip(value.joints * [1, 1, 0.2], value.clip)
+    raw = compact.run_skeleton(None, unsure, RunContext(torch.device("cpu")))
+    assert not raw.logits.any()
+    assert "only 0 % of the joints" in raw.clip.note
+    assert not decode(raw).sure
+
+
+def test_a_joint_that_jumps_once_stays():
+    points = np.zeros((6, 2, 2))
+    points[3, 1] = 50
+    points[0, 0] = 7
+    still = calmed(points)
+    assert not still[1:].any()
+    assert still[0, 0].tolist() == [7, 7]
+    assert calmed(points[:2]).shape == (2, 2, 2)
 
 
 def test_joints_reach_the_network():

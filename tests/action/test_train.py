@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from cvdemo import tasks
 from cvdemo.action import train, train_exercise, train_stills
 from cvdemo.action.baselines import logistic_regression, majority, nearest_neighbour, top_k
 from cvdemo.action.exercise_data import Entry
@@ -193,6 +194,7 @@ def test_the_exercise_recipe(stills, tmp_path, monkeypatch, capsys):
     assert (figures["clips"], figures["held_back"], figures["held_back_other"]) == (4, 2, 2)
     assert figures["count_per_class"] == {"push-up": 1, "pull-up": 0, "squat": 1, "dip": 0, "other": 2}
     file = tmp_path / "out" / "compact_exercise.safetensors"
+    tasks.load_all()
     assert file.stat().st_size < 3e6
     weights.apply_state(registry.get("compact-exercise").build(), weights.load_state(file), file.name)
 

@@ -228,7 +228,7 @@ def _truncated(path: Path, crowd: np.ndarray) -> None:
 BAD: dict[str, Callable[[Path, np.ndarray], None]] = {
     "sound.mp4": lambda path, crowd: _audio_only(path),
     "empty.mp4": lambda path, crowd: path.write_bytes(b""),
-    "cut.mp4": _truncated,
+    "text.mp4": lambda path, crowd: path.write_bytes(b"not a video"),
 }
 
 
@@ -245,12 +245,20 @@ def test_bad_videos_are_explained_and_the_next_one_works(tab: Any, crowd: np.nda
         )
         page.locator("#action-clip").get_by_role("button", name="Clear").first.click()
         page.wait_for_selector("#action-clip video", state="detached")
-    one = clip_file(tmp_path / "one.mp4", crowd, frames=1)
-    page.set_input_files("#action-clip input[type=file]", one)
+    _truncated(tmp_path / "cut.mp4", crowd)
+    page.set_input_files("#action-clip input[type=file]", tmp_path / "cut.mp4")
     page.wait_for_selector("#action-clip video")
     page.click("#action-run-video")
     page.wait_for_selector("#action-result-clip video")
+    wait_for_words(page, "#action-status", "damaged")
+
+
+def test_a_video_of_one_frame_is_one_window(tab: Any, crowd: np.ndarray, tmp_path: Path) -> None:
+    page = tab.page
+    run_video(page, clip_file(tmp_path / "one.mp4", crowd, frames=1))
+    page.wait_for_selector("#action-result-clip video")
     wait_for_words(page, "#action-status", "Window 1 of 1")
+    wait_for_words(page, "#action-strip", "Nothing moves")
 
 
 def test_odd_sizes_are_looked_at(tab: Any, tmp_path: Path) -> None:
