@@ -51,6 +51,8 @@ class Shell:
 
 def build_app(max_users: int = 32) -> gr.Blocks:
     """The whole page. ``max_users``: how many visitors may stream their webcam at the same time."""
+    from cvdemo.action.api import add_action_api
+    from cvdemo.action.tab import create_action_tab
     from cvdemo.classification.api import add_classification_api
     from cvdemo.classification.tab import create_classification_tab
     from cvdemo.detection.api import add_detection_api
@@ -74,6 +76,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
                 ("detection", create_detection_tab),
                 ("segmentation", create_segmentation_tab),
                 ("pose", create_pose_tab),
+                ("action", create_action_tab),
                 ("classification", create_classification_tab),
             ):
                 with gr.Tab(name.capitalize(), id=name) as places[name]:
@@ -81,6 +84,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
         add_detection_api()
         add_segmentation_api()
         add_pose_api()
+        add_action_api()
         add_classification_api()
         _wire_tasks(demo, tabs, places, built)
 

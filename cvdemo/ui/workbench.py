@@ -23,7 +23,7 @@ from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import problem, status, trouble
 from cvdemo.ui.views import QUICK, Shared, VideoView, View, as_generator, is_wanted, settings_from, stop_key
 from cvdemo.ui.widgets import address_script, model_choices, signal, widget_values
-from cvdemo.ui.workbench_inputs import Inputs, create_inputs, create_lesson
+from cvdemo.ui.workbench_inputs import EVERY_FRAME, Inputs, create_inputs, create_lesson
 
 LESSON = "lesson"
 _PATH_SCRIPT = "(file) => file ? file.path : ''"
@@ -36,6 +36,7 @@ class Plan:
 
     creators: for each view its name, which is its id in the page's address, its title and what builds it; the first
     is open at the start.   video: the words of the button that runs the open view on a video file; None without one.
+    stride: label, help, largest value and default of the slider above that button.
     """
 
     task: str
@@ -43,6 +44,7 @@ class Plan:
     first_example: str
     creators: dict[str, tuple[str, Callable[[Shared], View]]]
     video: str | None = None
+    stride: tuple[str, str, int, int] = EVERY_FRAME
 
     @property
     def first_view(self) -> str:
@@ -101,7 +103,7 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
     state = {"path": signal(""), "mode": signal("picture"), "view": signal(plan.first_view)}
     with gr.Row(equal_height=False, elem_id=plan.task):
         with gr.Column(scale=3, min_width=320):
-            inputs = create_inputs(plan.task, plan.default_model, plan.video, examples)
+            inputs = create_inputs(plan.task, plan.default_model, plan.video, examples, plan.stride)
         shared = Shared(
             picture=inputs.picture, model=inputs.model, camera=inputs.camera, **state,
             projector=shell.projector, pill=shell.pill, refresh_pill=shell.refresh_pill,

@@ -14,6 +14,7 @@ from cvdemo.ui.sessions import files
 from cvdemo.ui.widgets import model_choices, picture_file, video_file
 
 PRIVACY = "Pictures are processed on the machine that runs cvdemo and kept only while this page is open."
+EVERY_FRAME = ("Every n-th frame", "Larger is faster and less smooth. Needs the network.", 10, 1)
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,13 @@ class Inputs:
     stop: Any = None
 
 
-def create_inputs(task: str, default_model: str, video: str | None, examples: list[Example]) -> Inputs:
-    """Build the left column: a picture, a video (where ``video`` words its button) or the camera, and the model."""
+def create_inputs(
+    task: str, default_model: str, video: str | None, examples: list[Example], stride: tuple[str, str, int, int]
+) -> Inputs:
+    """Build the left column: a picture, a video (where ``video`` words its button) or the camera, and the model.
+
+    stride: as in ``Plan``.
+    """
     modes: dict[str, Any] = {}
     moving: dict[str, Any] = {}
     with gr.Tabs():
@@ -48,7 +54,7 @@ def create_inputs(task: str, default_model: str, video: str | None, examples: li
             )  # fmt: skip
         if video is not None:
             with gr.Tab("Video", id="video") as modes["video"]:
-                moving = _video_inputs(task, video)
+                moving = _video_inputs(task, video, stride)
         with gr.Tab("Live", id="live") as modes["live"]:
             camera = gr.Image(
                 label="Webcam: allow access, then press Record", sources=["webcam"], streaming=True, type="numpy",
@@ -65,7 +71,7 @@ def create_inputs(task: str, default_model: str, video: str | None, examples: li
     return Inputs(modes, picture, camera, model, card, line, **moving)
 
 
-def _video_inputs(task: str, words: str) -> dict[str, Any]:
+def _video_inputs(task: str, words: str, steps: tuple[str, str, int, int]) -> dict[str, Any]:
     clip = video_file(
         label="Drop or choose a video file", sources=["upload"], height=200, elem_id=f"{task}-clip"
     )  # fmt: skip
@@ -73,10 +79,8 @@ def _video_inputs(task: str, words: str) -> dict[str, Any]:
         [[str(example.path)] for example in clips(files.examples)], inputs=[clip], label="Example",
         api_visibility="private",
     )  # fmt: skip
-    stride = gr.Slider(
-        1, 10, 1, step=1, label="Every n-th frame", buttons=[],
-        info="Larger is faster and less smooth. Needs the network.",
-    )  # fmt: skip
+    label, info, most, default = steps
+    stride = gr.Slider(1, most, default, step=1, label=label, info=info, buttons=[])
     with gr.Row(equal_height=True):
         start = gr.Button(words, variant="primary", elem_id=f"{task}-run-video")
         stop = gr.Button("Stop", elem_id=f"{task}-stop")
