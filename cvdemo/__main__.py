@@ -13,6 +13,7 @@ from cvdemo.commands import classify, detect, faces, models, pose, segment
 from cvdemo.core.errors import CvDemoError
 from cvdemo.detection import evaluate as evaluate_detection
 from cvdemo.faces import evaluate as evaluate_faces
+from cvdemo.faces import evaluate_pairs as evaluate_face_pairs
 from cvdemo.pose import evaluate as evaluate_pose
 from cvdemo.segmentation import evaluate as evaluate_segmentation
 
@@ -33,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate_classification.add_parser(tasks)
     evaluate_classification.add_emotion_parser(tasks)
     evaluate_faces.add_parser(tasks)
+    evaluate_face_pairs.add_parser(tasks)
     evaluate_segmentation.add_parser(tasks)
     evaluate_pose.add_parser(tasks)
     models.add_parser(commands)

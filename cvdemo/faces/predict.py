@@ -159,20 +159,21 @@ def infer(
     return FacesInference(faces, crops, vectors, stages, ran.device, ran.precision, ran.model)
 
 
-def considered(inference: FacesInference, settings: FaceSettings) -> np.ndarray:
+def considered(inference: FacesInference | Faces, settings: FaceSettings) -> np.ndarray:
     """Indices of the faces that are sure and large enough, surest first."""
-    faces = inference.faces
+    faces = inference if isinstance(inference, Faces) else inference.faces
     return np.flatnonzero((faces.scores > settings.face_score) & (faces.sides() >= settings.min_size))
 
 
-def face_of(inference: FacesInference, settings: FaceSettings | None = None) -> int | None:
+def face_of(inference: FacesInference | Faces, settings: FaceSettings | None = None) -> int | None:
     """The index of the face that stands for the picture; None when none is considered.
 
     "central" looks only at faces at least half as large as the largest: a tiny face in the middle of the background
     is not whom the picture shows.
     """
     chosen = settings or FaceSettings()
-    faces, rows = inference.faces, considered(inference, chosen)
+    faces = inference if isinstance(inference, Faces) else inference.faces
+    rows = considered(faces, chosen)
     if not len(rows):
         return None
     sides = faces.sides()[rows]
