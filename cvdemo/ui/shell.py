@@ -55,6 +55,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
     from cvdemo.classification.tab import create_classification_tab
     from cvdemo.detection.api import add_detection_api
     from cvdemo.detection.tab import create_detection_tab
+    from cvdemo.faces.api import add_faces_api
     from cvdemo.pose.api import add_pose_api
     from cvdemo.pose.tab import create_pose_tab
     from cvdemo.segmentation.api import add_segmentation_api
@@ -82,6 +83,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
         add_segmentation_api()
         add_pose_api()
         add_classification_api()
+        add_faces_api()
         _wire_tasks(demo, tabs, places, built)
 
         def leave(request: gr.Request) -> None:
