@@ -167,6 +167,6 @@ def views(
 ) -> tuple[np.ndarray, list[Augmentation]]:
     """Two views of each of N pictures, as NT-Xent takes them: (2N, size, size, 3), first views first, and the draws."""
     rng = np.random.default_rng(seed)
-    draws = [draw(rng, *picture.shape[:2], settings, size) for _ in range(2) for picture in pictures]
+    draws = [draw(rng, picture.shape[0], picture.shape[1], settings, size) for _ in range(2) for picture in pictures]
     made = [apply(picture, one, size) for picture, one in zip([*pictures, *pictures], draws)]
     return np.stack(made) if made else np.zeros((0, size, size, 3), np.uint8), draws

@@ -169,7 +169,7 @@ def distort(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.15:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 75))]
         _, packed = cv2.imencode(".jpg", np.ascontiguousarray(face), quality)
-        face = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        face = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
     if rng.random() < 0.1:
         face = face.copy()
         height, width = rng.integers(15, 45, 2)

@@ -30,6 +30,7 @@ from cvdemo.faces.result import Faces
 SUFFIXES = {".jpg", ".jpeg", ".png", ".pgm"}
 MEAN, SPREAD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 SURE, SMALLEST = 0.5, 20.0
+TINY, ENLARGED, RIM = 96, 144, 40  # pixels: smaller pictures are faces cut out tightly, and get air around them
 TOGETHER = 32
 
 Teach = Callable[[np.ndarray], np.ndarray]
@@ -109,6 +110,11 @@ def crops_of(path: Path, aligned: bool, only_one: bool) -> np.ndarray | None:
     pixels = np.ascontiguousarray(picture[:, :, ::-1])
     if aligned:
         return cv2.resize(pixels, (SIZE, SIZE), interpolation=cv2.INTER_AREA)[None]
+    if min(pixels.shape[:2]) < TINY:
+        scale = ENLARGED / min(pixels.shape[:2])
+        size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
+        pixels = np.asarray(cv2.copyMakeBorder(pixels, RIM, RIM, RIM, RIM, cv2.BORDER_REPLICATE))
     faces = decode_faces(infer_faces(pixels), FaceSettings(score_threshold=SURE, min_size=SMALLEST))
     faces = main_face(faces) if only_one else faces
     crops = [align(pixels, points) for points in faces.landmarks]

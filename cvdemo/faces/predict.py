@@ -219,17 +219,23 @@ def compare(
             f"The faces were embedded by {a.model} and {b.model}, which cannot be compared.",
             hint="Use one model for both pictures.",
         )
-    picked = [
-        _face(inference, index, chosen, which)
-        for inference, index, which in ((a, face_a, "first"), (b, face_b, "second"))
-    ]
-    u, v = a.embeddings[picked[0]].astype(np.float64), b.embeddings[picked[1]].astype(np.float64)
+    row_a, row_b = _face(a, face_a, chosen, "first"), _face(b, face_b, chosen, "second")
+    u, v = a.embeddings[row_a].astype(np.float64), b.embeddings[row_b].astype(np.float64)
     similarity = float(np.clip(u @ v, -1, 1))
-    boxes = [tuple(i.faces.boxes[row].tolist()) for i, row in zip((a, b), picked)]
     return Comparison(
-        similarity, float(np.linalg.norm(u - v)), similarity >= chosen.threshold, chosen.threshold, chosen.measure,
-        *picked, *boxes, len(considered(a, chosen)), len(considered(b, chosen)), a.model,
-    )  # fmt: skip
+        similarity=similarity,
+        distance=float(np.linalg.norm(u - v)),
+        same=similarity >= chosen.threshold,
+        threshold=chosen.threshold,
+        measure=chosen.measure,
+        face_a=row_a,
+        face_b=row_b,
+        box_a=tuple(a.faces.boxes[row_a].tolist()),
+        box_b=tuple(b.faces.boxes[row_b].tolist()),
+        found_a=len(considered(a, chosen)),
+        found_b=len(considered(b, chosen)),
+        model=a.model,
+    )
 
 
 def _face(inference: FacesInference, index: int | None, settings: FaceSettings, which: str) -> int:

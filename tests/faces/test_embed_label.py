@@ -77,6 +77,15 @@ def test_aligned_pictures_are_taken_as_they_are(folder):
     np.testing.assert_array_equal(crop[0], cv2.resize(original, (112, 112), interpolation=cv2.INTER_AREA))
 
 
+def test_tiny_pictures_get_air_around_them(tmp_path, monkeypatch):
+    seen = []
+    find = embed_label.infer_faces
+    monkeypatch.setattr(embed_label, "infer_faces", lambda pixels: seen.append(pixels) or find(pixels))
+    assert cv2.imwrite(str(tmp_path / "face.png"), np.full((48, 60, 3), 90, np.uint8))
+    assert crops_of(tmp_path / "face.png", False, True).shape == (1, 112, 112, 3)
+    assert seen[0].shape == (144 + 80, 180 + 80, 3)
+
+
 def test_lists_of_people_and_names(folder, tmp_path):
     person_of = read_people(str(folder / "list.txt"))
     assert [person_of(p) for p in (folder / "1.png", folder / "Ann_Lee" / "2.pgm", folder / "3.png")] == [

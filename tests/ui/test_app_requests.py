@@ -22,6 +22,7 @@ ENDPOINTS = {
     "/detect", "/detect_settings", "/detection_models",
     "/segment", "/segment_settings", "/segmentation_models", "/pose", "/pose_settings", "/pose_models",
     "/classify", "/explain", "/emotions", "/classify_settings", "/classification_models",
+    "/faces_compare", "/faces_settings", "/faces_models",
 }  # fmt: skip
 
 
