@@ -14,6 +14,7 @@ from cvdemo.commands import action, classify, detect, faces, flow, models, pose,
 from cvdemo.core.errors import CvDemoError
 from cvdemo.detection import evaluate as evaluate_detection
 from cvdemo.faces import evaluate as evaluate_faces
+from cvdemo.faces import evaluate_pairs as evaluate_face_pairs
 from cvdemo.flow import evaluate as evaluate_flow
 from cvdemo.pose import evaluate as evaluate_pose
 from cvdemo.segmentation import evaluate as evaluate_segmentation
@@ -37,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate_classification.add_parser(tasks)
     evaluate_classification.add_emotion_parser(tasks)
     evaluate_faces.add_parser(tasks)
+    evaluate_face_pairs.add_parser(tasks)
     evaluate_segmentation.add_parser(tasks)
     evaluate_pose.add_parser(tasks)
     evaluate_flow.add_parser(tasks)

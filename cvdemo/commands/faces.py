@@ -1,4 +1,7 @@
-"""``python -m cvdemo faces detect``: faces and their landmarks in a picture or a folder, without a browser."""
+"""``python -m cvdemo faces``: faces and their landmarks in a picture or a folder, without a browser.
+
+``compare``, ``enrol``, ``search`` and ``forget`` are in ``faces_match``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cvdemo.commands import faces_match
 from cvdemo.commands.shared import each_picture, is_folder, local_path, make_folder, to_json, write
 from cvdemo.core.media import read_picture, save_picture
 from cvdemo.faces.align import align_all
@@ -17,8 +21,8 @@ from cvdemo.faces.result import Faces
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Register the subcommand ``faces`` and, under it, ``detect``."""
-    parser: argparse.ArgumentParser = subparsers.add_parser("faces", help="find faces and their landmarks")
+    """Register the subcommand ``faces`` and its actions."""
+    parser: argparse.ArgumentParser = subparsers.add_parser("faces", help="find faces, compare them, recognise people")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     detect = actions.add_parser("detect", help="faces and five landmarks each", description=__doc__)
     detect.add_argument("input", type=local_path, metavar="INPUT", help="a picture or a folder of pictures")
@@ -30,6 +34,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     detect.add_argument("--crops", type=Path, metavar="DIR", help="write each face, aligned, 112x112")
     FaceSettings.add_arguments(detect)
     detect.set_defaults(run=run)
+    faces_match.add_actions(actions)
     return parser
 
 

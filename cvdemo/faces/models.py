@@ -1,5 +1,6 @@
-"""Imports what registers the models that find faces."""
+"""Imports what registers the models that find faces and the one that tells whose they are."""
 
+from cvdemo.faces import embedder
 from cvdemo.faces.detector import SPEC
 
-__all__ = ["SPEC"]
+__all__ = ["SPEC", "embedder"]

@@ -57,6 +57,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
     from cvdemo.classification.tab import create_classification_tab
     from cvdemo.detection.api import add_detection_api
     from cvdemo.detection.tab import create_detection_tab
+    from cvdemo.faces.api import add_faces_api
     from cvdemo.flow.api import add_flow_api
     from cvdemo.flow.tab import create_flow_tab
     from cvdemo.pose.api import add_pose_api
@@ -90,6 +91,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
         add_flow_api()
         add_action_api()
         add_classification_api()
+        add_faces_api()
         _wire_tasks(demo, tabs, places, built)
 
         def leave(request: gr.Request) -> None:

@@ -23,6 +23,7 @@ ENDPOINTS = {
     "/segment", "/segment_settings", "/segmentation_models", "/pose", "/pose_settings", "/pose_models",
     "/flow", "/flow_settings", "/flow_models",
     "/classify", "/explain", "/emotions", "/classify_settings", "/classification_models",
+    "/faces_compare", "/faces_settings", "/faces_models",
 }  # fmt: skip
 
 
