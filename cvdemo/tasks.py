@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-TASKS: tuple[str, ...] = ("detection", "segmentation", "pose", "classification")
+TASKS: tuple[str, ...] = ("detection", "segmentation", "pose", "classification", "style")
 PARTS: tuple[str, ...] = ("faces",)
 """Packages with models that several tasks stand on; they have no tab of their own."""
 
