@@ -32,7 +32,8 @@ def mosaic(side: int, rng: np.random.Generator) -> np.ndarray:
     sea = ramp(waves, shaken(rng, [(10, 48, 92), (16, 104, 132), (64, 170, 168), (196, 226, 200)], 8))
     picture = np.where((y > 0.68 + 0.03 * np.sin(9 * x))[..., None], sea, sky)
     picture[radius < 0.11] = (255, 240, 178)
-    points, pitch = [], 1 / 46
+    points: list[np.ndarray] = []
+    pitch = 1 / 46
     for ring in range(1, 90):
         count = max(5, round(2 * np.pi * ring))
         turns = (np.arange(count) + rng.random() + rng.uniform(-0.12, 0.12, count)) / count * 2 * np.pi
@@ -72,9 +73,9 @@ def brush_strokes(side: int, rng: np.random.Generator) -> np.ndarray:
     picture[below] = ground[below]
     angles[below] = 0.25 * np.sin(9 * x[below]) - 0.25
     canvas = np.ascontiguousarray(picture * 0.7)
-    unit = side / 512
+    unit, share = side / 512, min(1.0, side / 256)  # small pictures have no room for every stroke
     for count, length, width in ((2600, 46, 9), (4200, 32, 6), (5200, 22, 4)):
-        strokes(canvas, rng, picture, angles, count=count, length=length * unit, width=max(1, round(width * unit)))
+        strokes(canvas, rng, picture, angles, count=round(count * share), length=length * unit, width=max(1, round(width * unit)))
     return finished(canvas + paper(rng, side, 3))
 
 
@@ -121,8 +122,9 @@ def pointillism(side: int, rng: np.random.Generator) -> np.ndarray:
     x, y = grid(side)
     horizon = 0.56
     sky = ramp(np.clip(y / horizon + 0.1 * (noise(rng, side, 3, 3) - 0.5), 0, 1), shaken(rng, [(92, 130, 196), (160, 176, 212), (244, 200, 170), (252, 222, 140)], 6))  # fmt: skip
-    ripple = 0.5 + 0.5 * np.sin(2 * np.pi * (26 * (y - horizon) ** 0.8 * 1.4 + 1.2 * noise(rng, side, 5, 3))) if False else noise(rng, side, 9, 3)  # fmt: skip
-    sea = ramp(np.clip(0.55 * ripple + 0.6 * (y - horizon), 0, 1), shaken(rng, [(250, 214, 150), (96, 160, 190), (40, 98, 150), (26, 58, 112)], 6))  # fmt: skip
+    ripple = cv2.resize(noise(rng, side, 34, 2)[:, : max(2, side // 7)], (side, side), interpolation=cv2.INTER_CUBIC)
+    tone = np.clip(0.75 * ripple + 0.9 * (y - horizon) - 0.1, 0, 1)
+    sea = ramp(tone, shaken(rng, [(250, 206, 150), (150, 186, 196), (56, 120, 166), (30, 70, 128)], 6))
     picture = np.where((y > horizon)[..., None], sea, sky)
     sun = np.hypot(x - 0.66, y - horizon + 0.1)
     picture[sun < 0.07] = (255, 246, 200)
@@ -134,14 +136,14 @@ def pointillism(side: int, rng: np.random.Generator) -> np.ndarray:
     picture[trunk] = ramp(noise(rng, side, 8, 3), shaken(rng, [(22, 62, 62), (48, 104, 62), (134, 150, 62)], 6))[trunk]
     picture[(np.abs(x - 0.2 - 0.02 * np.sin(9 * y)) < 0.016) & (y > 0.5) & (y < 0.9)] = (72, 44, 62)
     canvas = np.full((side, side, 3), (238, 230, 212), np.float32)
-    unit = side / 512
-    for size, count in ((4.2, 9000), (3.4, 11000), (2.6, 12000)):
-        places = rng.random((count, 2)) * side
+    unit, share = side / 512, min(1.0, side / 256)
+    for size, count in ((5.0, 5200), (4.0, 5200), (3.0, 4200)):
+        places = rng.random((round(count * share), 2)) * side
         for px, py in places:
             colour = picture[min(side - 1, int(py)), min(side - 1, int(px))]
-            pure = colour.mean() + (colour - colour.mean()) * 1.35 + rng.normal(0, 9, 3)
-            if rng.random() < 0.16:  # the complement, as Seurat sets it
-                pure = pure[[2, 0, 1]] * 0.95 + 10
+            pure = colour.mean() + (colour - colour.mean()) * 1.3 + rng.normal(0, 10) + rng.normal(0, 17, 3)
+            if rng.random() < 0.1:  # towards the complement, as Seurat sets it
+                pure = 0.45 * pure + 0.55 * (1.15 * pure.mean() + 0.7 * (pure.mean() - pure))
             centre = (round(float(px) * 8), round(float(py) * 8))
             cv2.circle(canvas, centre, round(size * unit * 8 * rng.uniform(0.75, 1.2)), np.clip(pure, 0, 255).tolist(), -1, cv2.LINE_AA, 3)  # fmt: skip
     return finished(canvas + paper(rng, side, 3))
@@ -151,7 +153,7 @@ def marbled_paper(side: int, rng: np.random.Generator) -> np.ndarray:
     """Ink on water: rings of colour dropped one into another, then drawn with a comb into waves."""
     x, y = grid(side)
     px, py = x.copy(), y.copy()
-    for shift, pitch, width in ((0.16, 0.25, 0.1), (0.07, 0.0625, 0.03)):
+    for shift, pitch, width in ((0.14, 0.25, 0.1), (0.055, 0.0833, 0.035)):
         # A tine drags what is near it along; alternate tines go in opposite directions.
         across, phase = (px, py) if pitch > 0.1 else (py, px)
         move = np.zeros_like(across)
@@ -173,11 +175,14 @@ def marbled_paper(side: int, rng: np.random.Generator) -> np.ndarray:
     # Drops that fall later push aside what lies there: seen backwards, each shrinks the plane towards itself.
     qx, qy = px.copy(), py.copy()
     decided = np.zeros((side, side), bool)
-    for drop in range(170):
-        cx, cy, r = rng.uniform(-0.3, 1.3), rng.uniform(-0.3, 1.3), rng.uniform(0.03, 0.11)
+    for drop in range(700):
+        cx, cy, r = rng.uniform(-0.4, 1.4), rng.uniform(-0.4, 1.4), rng.uniform(0.022, 0.075)
         away = np.maximum((qx - cx) ** 2 + (qy - cy) ** 2, 1e-9)
         inside = (away < r * r) & ~decided
-        index[inside], depth[inside] = drop % len(palette), (np.sqrt(away) / r)[inside]
+        ring = np.sqrt(away) / r
+        # A drop of clear water in each drop of ink leaves a ring of it.
+        index[inside] = ((drop + 3 * (ring < 0.62) + 2 * (ring < 0.3)) % len(palette))[inside]
+        depth[inside] = ring[inside]
         decided |= inside
         factor = np.sqrt(np.maximum(1 - r * r / away, 0))
         qx, qy = cx + (qx - cx) * factor, cy + (qy - cy) * factor

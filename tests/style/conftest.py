@@ -20,6 +20,9 @@ def seeded(build):
     def make():
         torch.manual_seed(0)
         network = build()
+        for part in network.modules():
+            if isinstance(part, torch.nn.Conv2d):  # so that what goes in can be seen in what comes out
+                torch.nn.init.kaiming_normal_(part.weight)
         if isinstance(network, compact_vgg.CompactVgg):
             generator = torch.Generator().manual_seed(1)
             pictures = [torch.rand(1, 3, 32, 32, generator=generator)]
