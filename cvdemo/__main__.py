@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from cvdemo import __version__
 from cvdemo.classification import evaluate as evaluate_classification
-from cvdemo.commands import classify, detect, faces, models, pose, segment
+from cvdemo.commands import classify, detect, faces, models, pose, segment, style
 from cvdemo.core.errors import CvDemoError
 from cvdemo.detection import evaluate as evaluate_detection
 from cvdemo.faces import evaluate as evaluate_faces
 from cvdemo.pose import evaluate as evaluate_pose
 from cvdemo.segmentation import evaluate as evaluate_segmentation
+from cvdemo.style import evaluate as evaluate_style
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     segment.add_parser(commands)
     pose.add_parser(commands)
     faces.add_parser(commands)
+    style.add_parser(commands)
     evaluate = commands.add_parser("evaluate", help="measure a model on labelled pictures")
     tasks = evaluate.add_subparsers(dest="task", required=True, metavar="TASK")
     evaluate_detection.add_parser(tasks)
@@ -35,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate_faces.add_parser(tasks)
     evaluate_segmentation.add_parser(tasks)
     evaluate_pose.add_parser(tasks)
+    evaluate_style.add_parser(tasks)
     models.add_parser(commands)
     return parser
 

@@ -23,6 +23,7 @@ from cvdemo.style.features import fitted
 from cvdemo.style.gatys import GatysRun
 from cvdemo.style.losses import shares_of
 from cvdemo.style.models import ADAIN, COMPACT_ENCODER, FAST_STYLES, TASK, VGG19, fast_name
+from cvdemo.style.nets.adain_decoder import STRIDE
 from cvdemo.style.raw import Encoded
 from cvdemo.style.result import StyleResult
 from cvdemo.style.settings import PRESETS, StyleSettings, preset
@@ -94,7 +95,7 @@ def infer(
         raise InputError(f"{model} does not stylise in one pass.", hint="Use the optimisation, or another model.")
     if not 1 <= len(styles) <= adain.MOST_STYLES:
         raise InputError(f"{len(styles)} styles were given.", hint=f"Give one to {adain.MOST_STYLES}.")
-    base = fitted(content, settings.size)
+    base = fitted(content, settings.size, multiple=STRIDE)
     small = [fitted(style, max(32, round(settings.size * settings.style_scale))) for style in styles]
     ready, small = colour.prepared(base, small, settings.preserve_colour)
     encoded, _, stages = adain.encode(engine, ready, settings.size, user=user, cancel=cancel)
@@ -106,11 +107,10 @@ def infer(
         kept.append(Encoded(found.features[:, :0], found.mean, found.deviation))
         for stage, ms in more.items():
             stages[stage] = stages.get(stage, 0.0) + ms
-    shown = fitted(base, settings.size, multiple=8)
     statistics = engine.statistics().last_runs
     precision = next((run.precision for run in statistics if run.model == model), "")
     named = tuple(names) or tuple(f"style {index + 1}" for index in range(len(styles)))
-    return StyleInference(shown, model, named, stages, str(engine.device), precision, encoded, tuple(kept))
+    return StyleInference(base, model, named, stages, str(engine.device), precision, encoded, tuple(kept))
 
 
 def _infer_fast(
