@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cvdemo import __version__
 from cvdemo.action import evaluate as evaluate_action
 from cvdemo.classification import evaluate as evaluate_classification
-from cvdemo.commands import action, classify, detect, faces, flow, models, pose, segment
+from cvdemo.commands import action, classify, detect, faces, flow, models, pose, segment, style
 from cvdemo.core.errors import CvDemoError
 from cvdemo.detection import evaluate as evaluate_detection
 from cvdemo.faces import evaluate as evaluate_faces
@@ -18,6 +18,7 @@ from cvdemo.faces import evaluate_pairs as evaluate_face_pairs
 from cvdemo.flow import evaluate as evaluate_flow
 from cvdemo.pose import evaluate as evaluate_pose
 from cvdemo.segmentation import evaluate as evaluate_segmentation
+from cvdemo.style import evaluate as evaluate_style
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     flow.add_parser(commands)
     action.add_parser(commands)
     faces.add_parser(commands)
+    style.add_parser(commands)
     evaluate = commands.add_parser("evaluate", help="measure a model on labelled pictures")
     tasks = evaluate.add_subparsers(dest="task", required=True, metavar="TASK")
     evaluate_detection.add_parser(tasks)
@@ -43,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate_pose.add_parser(tasks)
     evaluate_flow.add_parser(tasks)
     evaluate_action.add_parser(tasks)
+    evaluate_style.add_parser(tasks)
     models.add_parser(commands)
     return parser
 

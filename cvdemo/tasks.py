@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 
 TASKS: tuple[str, ...] = ("detection", "segmentation", "pose", "flow", "action", "classification")
-PARTS: tuple[str, ...] = ("faces",)
-"""Packages with models that several tasks stand on; they have no tab of their own."""
+PARTS: tuple[str, ...] = ("faces", "style")
+"""Packages with models but without a tab: several tasks stand on them, or the command line alone offers them so far."""
 
 
 def load_all() -> None:

@@ -64,6 +64,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
     from cvdemo.pose.tab import create_pose_tab
     from cvdemo.segmentation.api import add_segmentation_api
     from cvdemo.segmentation.tab import create_segmentation_tab
+    from cvdemo.style.api import add_style_api
 
     tasks.load_all()
     files.root = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -92,6 +93,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
         add_action_api()
         add_classification_api()
         add_faces_api()
+        add_style_api()
         _wire_tasks(demo, tabs, places, built)
 
         def leave(request: gr.Request) -> None:

@@ -1,0 +1,62 @@
+"""Arbitrary style in one forward pass (Huang and Belongie 2017, arXiv:1703.06868), split for the slider.
+
+``encode`` runs the encoder once a picture. What a style is for AdaIN are the means and deviations of its features: a
+few hundred numbers. ``mix`` makes features of a content, up to four styles and a strength without any network, and the
+decoder makes a picture of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cvdemo.core.engine import Engine
+from cvdemo.core.errors import InputError
+from cvdemo.style.features import fitted
+from cvdemo.style.losses import shares_of
+from cvdemo.style.models import ADAIN
+from cvdemo.style.nets.adain_decoder import STRIDE
+from cvdemo.style.raw import Decode, Encode, Encoded, adain
+
+MOST_STYLES = 4
+
+
+def blended_statistics(styles: Sequence[Encoded], weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted means of the styles' means and deviations, (C,) each.
+
+    AdaIN is linear in both, so this gives exactly what the paper's equation 15 does, the weighted mean of the features
+    made with each style. InputError for weights that cannot be used.
+    """
+    try:
+        shares = np.array(shares_of(weights, len(styles)), np.float32)
+    except ValueError as error:
+        raise InputError(f"The styles cannot be blended like that: {error}.", hint="Raise one weight.") from error
+    mean = np.stack([style.mean for style in styles])
+    deviation = np.stack([style.deviation for style in styles])
+    return shares @ mean, shares @ deviation
+
+
+def mix(content: Encoded, styles: Sequence[Encoded], weights: Sequence[float], strength: float) -> np.ndarray:
+    """Features (C, h, w) float32 with the blended styles' statistics; no network."""
+    mean, deviation = blended_statistics(styles, weights)
+    return adain(content.features, mean, deviation, strength)
+
+
+def encode(
+    engine: Engine, picture: Any, size: int, *, user: str = "", cancel: threading.Event | None = None
+) -> tuple[Encoded, np.ndarray, dict[str, float]]:
+    """A picture's features, its pixels as the encoder saw them (longer side ``size``), and milliseconds by stage."""
+    pixels = fitted(picture, size, multiple=STRIDE)
+    ran = engine.run(ADAIN, Encode(pixels), user=user, cancel=cancel)
+    return ran.output, pixels, ran.stages
+
+
+def decode(
+    engine: Engine, features: np.ndarray, *, user: str = "", cancel: threading.Event | None = None
+) -> tuple[np.ndarray, dict[str, float]]:
+    """The picture of features, (8 h, 8 w, 3) uint8, and milliseconds by stage."""
+    ran = engine.run(ADAIN, Decode(features), user=user, cancel=cancel)
+    return ran.output, ran.stages
