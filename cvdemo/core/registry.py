@@ -56,7 +56,8 @@ class ModelSpec:
     input: plain words on size, layout and normalisation.   categories: label names, () when the task fixes them.
     weights: the file with the trained parameters.
     borrowed: further files that belong to other models and hold part of this network's parameters, by the prefix
-    that part has here: {"detector.": ...} fills ``network.detector`` and leaves the rest to ``weights``.
+    that part has here: {"detector.": ...} fills ``network.detector`` and leaves the rest to ``weights``; with all of
+    the file, or with the part of it that has the prefix there too.
 
     build() -> nn.Module: the architecture, randomly initialised; strict loading, eval mode and device follow.
     run(module, value, context) -> output: from the task's input to the raw output, with ``context.stage`` timing.

@@ -103,6 +103,17 @@ class Trainer:
         groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=peak_rate, betas=(0.9, 0.98))
         self.elapsed, self.step, self.pictures = 0.0, 0, 0
+        self.kept: tuple[str, ...] = ()
+
+    def keep(self, path: Path, part: str) -> None:
+        """Use ``part`` ("backbone") of another of our models as it is: not trained, nor written with the rest.
+
+        Raises WeightsError when the file does not fit.
+        """
+        self.start_from(path, prefix=f"{part}.")
+        # Its batch normalisation keeps the statistics it has there.
+        self.network.get_submodule(part).requires_grad_(False).eval()
+        self.kept += (f"{part}.",)
 
     def _copy_of_weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone().float() for name, value in self.network.state_dict().items()}
@@ -154,6 +165,7 @@ class Trainer:
         shipped = {
             name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
             for name, value in self.averaged_state().items()
+            if not name.startswith(self.kept)
         }
         save_file(shipped, folder / "weights.tmp")
         (folder / "weights.tmp").chmod(0o644)

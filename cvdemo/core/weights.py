@@ -231,11 +231,14 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 def joined_state(parts: Mapping[str, Path]) -> dict[str, torch.Tensor]:
     """One state dict from several files, each file's names under its prefix ("" adds none).
 
+    A file that has names under its prefix already gives those only: two networks with the same part share it.
     Raises WeightsError as ``load_state``, and when two files hold the same parameter.
     """
     joined: dict[str, torch.Tensor] = {}
     for prefix, path in parts.items():
-        state = {prefix + name: value for name, value in load_state(path).items()}
+        state = load_state(path)
+        shared = {name: value for name, value in state.items() if prefix and name.startswith(prefix)}
+        state = shared or {prefix + name: value for name, value in state.items()}
         if twice := sorted(joined.keys() & state.keys()):
             raise WeightsError(
                 f"{path.name} holds {len(twice)} parameters that another file has too, such as {twice[0]}.",

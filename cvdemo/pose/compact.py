@@ -135,6 +135,7 @@ register(
         parameters=1_934_373,
         metrics={"COCO people test pictures PCK@0.2, true boxes": 0.607},
         weights=WeightsFile("compact_pose_regression.safetensors"),
+        borrowed={"backbone.": WeightsFile("compact_pose.safetensors")},
         build=PoseRegression,
         run=_runner(REGRESSION, _regression_fields),
         precisions=LIVE_PRECISIONS[:2] + LIVE_PRECISIONS[3:4],

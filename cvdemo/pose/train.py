@@ -117,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--net", choices=tuple(RECIPES), default="heatmap")
     parser.add_argument("--source", action="append", type=parse_source, required=True, help="LABELS:FOLDER[:IDS#KEY]")
     parser.add_argument("--cache", type=Path, help="folder for cut-out people (default: OUT/cache)")
+    parser.add_argument("--keep", type=Path, help="weights of another pose model whose backbone is used as it is")
     training.add_arguments(parser, minutes=120, batch=32, rate=2e-3)
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -133,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         trainer = training.Trainer(
             network, torch.device(args.device), args.minutes * 60, args.rate, average_decay=AVERAGE_DECAY
         )
+        if args.keep:
+            trainer.keep(args.keep, "backbone")
         if checkpoint.exists():
             trainer.resume(checkpoint)
     except CvDemoError as error:

@@ -142,6 +142,24 @@ def test_one_part_can_come_from_another_network(tmp_path):
         ours.start_from(tmp_path / "other.safetensors", prefix="another.")
 
 
+def test_a_part_that_is_kept_stays_as_it_is_and_is_not_written(tmp_path):
+    other = {name: value + 0.25 for name, value in network().state_dict().items() if value.is_floating_point()}
+    other = {name: value.half() for name, value in other.items()} | {"body.1.num_batches_tracked": torch.tensor(3)}
+    save_file(other, tmp_path / "other.safetensors")
+    ours = trainer()
+    ours.keep(tmp_path / "other.safetensors", "body")
+    head = ours.network["head"].weight.detach().clone()
+    for _ in range(3):
+        ours.train_step(batch(), loss_of, 6)
+    ours.save(tmp_path, "net.safetensors")
+    assert not torch.equal(ours.network["head"].weight, head)
+    assert set(weights.load_state(tmp_path / "net.safetensors")) == {"head.weight", "head.bias"}
+    joined = weights.joined_state({"": tmp_path / "net.safetensors", "body.": tmp_path / "other.safetensors"})
+    for name, value in ours.network["body"].state_dict().items():
+        assert torch.equal(joined[f"body.{name}"], value), name
+    weights.apply_state(network(), joined, "net.safetensors")
+
+
 def test_processes_that_train_together_move_to_their_mean(tmp_path):
     torch.manual_seed(0)
     nets = [network() for _ in range(3)]
