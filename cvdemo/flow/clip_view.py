@@ -74,14 +74,6 @@ def drift_html(label: Propagation | None) -> str:
     )
 
 
-def drift_csv(label: Propagation) -> str:
-    """A line per frame: drift in pixels (empty where unknown) and area."""
-    lines = ["frame,drift_px,area_px"]
-    for index, (drift, area) in enumerate(zip(label.drift, label.area)):
-        lines.append(f"{index + 1},{'' if math.isnan(drift) else f'{drift:.4f}'},{area:.1f}")
-    return "\n".join(lines) + "\n"
-
-
 def box_from_shares(one: tuple[float, float], other: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
     """(4,) x1 y1 x2 y2 in pixels of two corners given as shares of the picture's sides; at least 8 pixels wide."""
     height, width = size

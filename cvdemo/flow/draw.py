@@ -116,14 +116,6 @@ def draw_occlusion(pixels: np.ndarray, occluded: np.ndarray) -> np.ndarray:
     return out
 
 
-def warp_error(first: np.ndarray, warped: np.ndarray, outside: np.ndarray | None = None) -> np.ndarray:
-    """(H, W) float32: mean absolute difference over the three colours, in grey levels; NaN where ``outside``."""
-    error = np.abs(first.astype(np.int16) - warped.astype(np.int16)).mean(axis=2, dtype=np.float32)
-    if outside is not None:
-        error[outside] = np.nan
-    return error
-
-
 def draw_tracks(pixels: np.ndarray, starts: np.ndarray, ends: np.ndarray, width: int = 2) -> np.ndarray:
     """Points that were followed: a line from where each was, (N, 2) x y, to where it is, coloured by direction."""
     out = pixels.copy()
@@ -137,21 +129,6 @@ def draw_tracks(pixels: np.ndarray, starts: np.ndarray, ends: np.ndarray, width:
         cv2.line(out, start, end, colour, width, cv2.LINE_AA)
         cv2.circle(out, end, width + 2, RIM, -1, cv2.LINE_AA)
         cv2.circle(out, end, width + 1, colour, -1, cv2.LINE_AA)
-    return out
-
-
-def draw_paths(pixels: np.ndarray, paths: np.ndarray, width: int = 2) -> np.ndarray:
-    """Points through several frames. paths: (T, N, 2) x y, NaN where a point was lost."""
-    out = pixels.copy()
-    for path in np.moveaxis(np.asarray(paths, np.float64), 1, 0):
-        seen = path[np.isfinite(path).all(axis=1)]
-        if len(seen) < 2:
-            continue
-        colour = flow_to_colour(_saturated((seen[-1] - seen[0])[None, None]), 1.0)[0, 0].tolist()
-        line = np.rint(np.clip(seen, -8000, 8000)).astype(np.int32)[:, None]
-        cv2.polylines(out, [line], False, RIM, width + 2, cv2.LINE_AA)
-        cv2.polylines(out, [line], False, colour, width, cv2.LINE_AA)
-        cv2.circle(out, line[-1, 0].tolist(), width + 2, colour, -1, cv2.LINE_AA)
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from cvdemo.ui.widgets import read_settings, settings_components, video_file
 NAMES = ("make", "factor", "radius", "maximum", "opacity")
 PREFIX = "clip_"
 WAITING = status("Choose a video on the left, then press its button", "The example is a camera that moves to and fro.")
+MOST_CLIPS = 4
+"""Of all visitors together: a clip's flow takes up to 150 MB. Who comes back to an older one computes it again."""
 STOPPED = "Press the button again to start over."
 ASK = status("Now drag a box in the first frame, or click a thing in it", "The flow of the clip is computed already.")
 
@@ -51,7 +54,7 @@ class Parts:
         return [self.canvas, self.clip, self.status, self.drift]
 
 
-_clips: dict[str, ClipFlow] = {}
+_clips: OrderedDict[str, ClipFlow] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -149,6 +152,8 @@ def _flow_of(
     )
     with _lock:
         _clips[user] = clip
+        while len(_clips) > MOST_CLIPS:
+            _clips.popitem(last=False)
     return clip, False
 
 

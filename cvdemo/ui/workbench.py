@@ -241,10 +241,11 @@ def _wire_video(plan: Plan, shared: Shared, views: list[View], inputs: Inputs) -
     if inputs.start is None:
         return
     able = [view.video for view in views if view.video is not None]
+    followers = " or ".join(plan.creators[each.name][0] for each in able)
 
     def hint(name: str, path: str | None) -> str:
         if name not in [each.name for each in able]:
-            return problem("This view does not follow a video. Open another one.")
+            return problem(f"This view does not follow a video. Open {followers} for that.")
         return "" if path else problem("Choose a video file first, or the example.")
 
     inputs.stop.click(stopping(stop_key(plan.task)), None, None, **QUICK)

@@ -22,7 +22,6 @@ DRAWERS = {
     "scale": lambda p: draw.add_scale(p, 5.0),
     "occlusion": lambda p: draw.draw_occlusion(p, np.ones((90, 120), bool)),
     "tracks": lambda p: draw.draw_tracks(p, np.array([[10.0, 10]]), np.array([[30.0, 40]])),
-    "paths": lambda p: draw.draw_paths(p, np.array([[[10.0, 10]], [[30, 40]], [[np.nan, np.nan]]])),
 }
 
 
@@ -86,16 +85,6 @@ def test_the_wheel_is_in_the_corner_with_its_plate():
 def test_pictures_too_small_for_a_legend_are_left_alone():
     tiny = picture(30, 30)
     assert (draw.add_wheel(tiny, 5.0) == tiny).all()
-
-
-def test_warp_error_is_the_mean_difference():
-    one, other = picture(seed=1), picture(seed=2)
-    outside = np.zeros((90, 120), bool)
-    outside[:, :5] = True
-    error = draw.warp_error(one, other, outside)
-    expected = np.abs(one.astype(float) - other.astype(float)).mean(axis=2)
-    assert error[:, 5:] == pytest.approx(expected[:, 5:], abs=1e-3)
-    assert np.isnan(error[:, :5]).all()
 
 
 def test_pictures_beside_each_other():

@@ -21,6 +21,7 @@ from tests.corpus import build_corpus
 ENDPOINTS = {
     "/detect", "/detect_settings", "/detection_models",
     "/segment", "/segment_settings", "/segmentation_models", "/pose", "/pose_settings", "/pose_models",
+    "/flow", "/flow_settings", "/flow_models",
     "/classify", "/explain", "/emotions", "/classify_settings", "/classification_models",
 }  # fmt: skip
 
