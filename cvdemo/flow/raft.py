@@ -75,13 +75,18 @@ def refine(
     model.corr_block.corr_pyramid = pyramid(one, two, model.corr_block.num_levels)
     state, context = model.context_encoder(first).split_with_sizes(_context_split(model, hidden), dim=1)
     state, context = torch.tanh(state), functional.relu(context)  # (B, hidden, H/8, W/8), (B, rest, H/8, W/8)
+    rows_first = state.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if rows_first else torch.contiguous_format
     start = coordinates(len(first), size[0] // STRIDE, size[1] // STRIDE, first.device)
     at = start
     for number in range(-warm, iterations):
         with torch.set_grad_enabled(torch.is_grad_enabled() and number >= 0):
             at = at.detach()
-            looked_up = model.corr_block.index_pyramid(centroids_coords=at)  # (B, 4 (2r+1)^2, H/8, W/8)
-            state, change = model.update_block(state, context, looked_up, at - start)
+            looked_up = look_up(model.corr_block.corr_pyramid, at, model.corr_block.radius)  # (B, 4 (2r+1)^2, h, w)
+            # In the state's number format and layout: the convolutions would convert them anyway, three times each.
+            flow = (at - start).to(state).contiguous(memory_format=layout)
+            looked_up = looked_up.to(state).contiguous(memory_format=layout)
+            state, change = model.update_block(state, context, looked_up, flow)
             at = at + change.float()
         if number >= 0:
             yield at - start, state
@@ -103,6 +108,25 @@ def pyramid(first: Tensor, second: Tensor, levels: int) -> list[Tensor]:
         if level + 1 < levels:
             second = functional.avg_pool2d(second, 2)
     return made
+
+
+def look_up(levels: list[Tensor], places: Tensor, radius: int) -> Tensor:
+    """What the correlation is around the places: (B, L (2r+1)^2, h, w), bilinear, 0 outside of the second frame.
+
+    The numbers and their order are those of torchvision's ``index_pyramid``, in fewer steps.
+
+    levels: of ``pyramid``.   places: (B, 2, h, w) x, y in cells of the finest level.
+    """
+    batch, _, h, w = places.shape
+    middle = places.permute(0, 2, 3, 1).reshape(-1, 1, 1, 2)  # (B h w, 1, 1, 2)
+    offsets = torch.arange(-radius, radius + 1, device=places.device, dtype=places.dtype)
+    window = torch.stack(torch.meshgrid(offsets, offsets, indexing="ij"), dim=-1)  # (2r+1, 2r+1, 2): x first
+    found = []
+    for number, level in enumerate(levels):
+        scale = 2 / (places.new_tensor([level.shape[-1], level.shape[-2]]) - 1)  # grid_sample counts from -1 to 1
+        grid = (middle * (scale / 2**number) - 1) + window * scale  # (B h w, 2r+1, 2r+1, 2)
+        found.append(functional.grid_sample(level, grid, align_corners=True).view(batch, h, w, -1))
+    return torch.cat(found, dim=-1).permute(0, 3, 1, 2)
 
 
 def _context_split(model: Any, hidden: int) -> list[int]:

@@ -117,6 +117,17 @@ def test_the_pyramid_is_torchvisions():
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+def test_looking_up_is_torchvisions():
+    from torchvision.models.optical_flow.raft import CorrBlock
+
+    first, second = torch.randn(2, 2, 12, 17, 21)
+    block = CorrBlock(num_levels=3, radius=2)
+    block.build_pyramid(first, second)
+    places = raft.coordinates(2, 17, 21, CPU) + 12 * torch.randn(2, 2, 17, 21)
+    found = raft.look_up(block.corr_pyramid, places, 2)
+    assert torch.allclose(found, block.index_pyramid(places), atol=1e-4)
+
+
 def test_sample_norm_is_instance_norm():
     x = torch.randn(2, 5, 7, 9)
     assert torch.allclose(raft.SampleNorm()(x), torch.nn.functional.instance_norm(x), atol=1e-5)

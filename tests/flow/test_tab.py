@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cvdemo.core import registry
 from cvdemo.flow.clip_view import ClipSettings
 from cvdemo.flow.compare_view import CompareSettings
 from cvdemo.flow.examples import example_pairs
@@ -37,6 +38,8 @@ def test_lesson_buttons_name_what_there_is(attempt, tmp_path):
             assert value in PLAN.names
         elif name == "example":
             assert value in names
+        elif name == "model":
+            assert registry.get(value).task == "flow"
         else:
             prefix = next(prefix for prefix in SETTINGS if name.startswith(prefix))
             fields = {field.name: field for field in SETTINGS[prefix].fields_of()}
