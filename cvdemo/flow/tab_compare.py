@@ -88,7 +88,7 @@ def _components() -> Parts:
 
 
 def _run(request: gr.Request, first: str | None, second: str | None, *values: Any) -> Iterator[tuple[Any, ...]]:
-    """current and the answer: the chosen methods one after the other, each shown when it is through."""
+    """current and the answer: the chosen methods one after the other."""
     user, looks, skipped = session_of(request), [], []
     try:
         settings = read_settings(CompareSettings, NAMES, values)
@@ -103,8 +103,6 @@ def _run(request: gr.Request, first: str | None, second: str | None, *values: An
                     skipped.append(event.value)
                 else:
                     looks.append(event.value)
-                    panels, _, table = drawn(looks, pair, truth, settings)  # those that are slow come later
-                    yield gr.skip(), panels, gr.skip(), table
         keys = [look.inference.model for look in looks]
         panels, line, table = drawn(looks, pair, truth, settings)
         yield keys, panels, problem("; ".join(skipped)) if skipped else line, table
