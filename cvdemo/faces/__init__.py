@@ -1,1 +1,1 @@
-"""Faces: finding them, five landmarks on each, bringing them into one pose."""
+"""Faces: finding them, bringing them into one pose, telling whose they are; metric learning."""

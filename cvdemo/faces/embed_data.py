@@ -23,7 +23,7 @@ from cvdemo.faces.training_data import jitter_colour
 
 FACE_BYTES = SIZE * SIZE * 3
 MIDDLE_GREY = 114
-PERSON_LIKE = 0.6  # cosine of two people's mean teacher embeddings above which they count as one
+PERSON_LIKE = 0.5  # cosine of two people's mean teacher embeddings above which they count as one
 
 
 @dataclass(frozen=True, eq=False)

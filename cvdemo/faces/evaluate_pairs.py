@@ -23,7 +23,7 @@ from cvdemo.core.files import written_whole
 from cvdemo.core.media import read_picture
 from cvdemo.faces import verification
 
-NOT_FOUND = -1.0  # the similarity of a pair with a picture in which no face was found: refused at every threshold
+NOT_FOUND = -1.0  # the similarity of a pair with a picture in which no face was found: refused by every real threshold
 SUFFIXES = (".jpg", ".png", ".jpeg")
 
 Embed = Callable[[np.ndarray], np.ndarray | None]
@@ -91,18 +91,13 @@ def picture_path(images: Path, name: str, number: int) -> Path:
     )
 
 
-def evaluate(
+def score_pairs(
     pairs: Sequence[Pair], images: Path, embed: Embed, progress: Callable[[int, int], None] | None = None
-) -> dict[str, Any]:
-    """Judge an embedder on pairs.
+) -> tuple[np.ndarray, dict[str, int]]:
+    """The similarity of each pair (N,), and {"pairs", "pictures", "faces_not_found" (pictures)}.
 
-    Args:
-        embed: (H, W, 3) uint8 RGB -> (D,) of unit length, or None when no face was found.
-    Returns:
-        accuracy and std (over the folds), standard_error, auc, eer, eer_threshold, tar@far=1e-2, tar@far=1e-3,
-        threshold (best on all pairs: what a verdict should use), pairs, pictures, faces_not_found (pictures).
-    Errors:
-        InputError for missing or unreadable pictures and lists with one kind of pairs only.
+    embed: (H, W, 3) uint8 RGB -> (D,) of unit length, or None when no face was found; asked once a picture.
+    InputError for missing or unreadable pictures.
     """
     needed = sorted({key for pair in pairs for key in (pair.first, pair.second)})
     vectors: dict[tuple[str, int], np.ndarray | None] = {}
@@ -111,11 +106,22 @@ def evaluate(
         if progress is not None:
             progress(done, len(needed))
     scores = np.array([similarity(vectors[pair.first], vectors[pair.second]) for pair in pairs])
+    missing = sum(vector is None for vector in vectors.values())
+    return scores, {"pairs": len(pairs), "pictures": len(needed), "faces_not_found": missing}
+
+
+def summarise(scores: np.ndarray, pairs: Sequence[Pair]) -> dict[str, float]:
+    """What is reported of similarities (N,) of N pairs.
+
+    accuracy and std (over the folds), standard_error, auc, eer, eer_threshold, tar@far=1e-2, tar@far=1e-3, and
+    threshold, the best on all pairs, which is what a verdict should use. InputError when there is one kind of pairs
+    only.
+    """
     same, folds = np.array([pair.same for pair in pairs]), np.array([pair.fold for pair in pairs])
     curve = verification.roc(scores, same)
     eer, eer_threshold = verification.equal_error_rate(curve)
     threshold, overall = verification.best_threshold(scores, same)
-    result: dict[str, Any] = {"accuracy": overall, "std": 0.0, "standard_error": 0.0}
+    result = {"accuracy": overall, "std": 0.0, "standard_error": 0.0}
     if len(np.unique(folds)) > 1:
         folded = verification.cross_validated(scores, same, folds)
         result = {"accuracy": folded.mean, "std": folded.std, "standard_error": folded.standard_error}
@@ -126,10 +132,15 @@ def evaluate(
         "tar@far=1e-2": verification.tar_at_far(curve, 1e-2),
         "tar@far=1e-3": verification.tar_at_far(curve, 1e-3),
         "threshold": threshold,
-        "pairs": len(pairs),
-        "pictures": len(needed),
-        "faces_not_found": sum(vector is None for vector in vectors.values()),
     }
+
+
+def curves_of(scores: np.ndarray, pairs: Sequence[Pair]) -> dict[str, list[float]]:
+    """FAR and FRR at 201 thresholds from -1 to 1, which the page draws; figures only, nobody's face."""
+    thresholds = np.linspace(-1, 1, 201)
+    far, frr = verification.error_rates(scores, np.array([pair.same for pair in pairs]), thresholds)
+    rows = {"thresholds": thresholds, "far": far, "frr": frr}
+    return {name: np.round(values, 4).tolist() for name, values in rows.items()}
 
 
 def similarity(a: np.ndarray | None, b: np.ndarray | None) -> float:
@@ -145,6 +156,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--model", metavar="NAME", help="registry name of the embedder (default: the compact one)")
     parser.add_argument("--teacher", type=Path, metavar="FILE.onnx", help="judge this network instead, on our crops")
     parser.add_argument("--grey", action="store_true", help="take the colours away first")
+    parser.add_argument("--curves", type=Path, metavar="FILE", help="write FAR and FRR at 201 thresholds as JSON")
     parser.add_argument("--json", metavar="FILE", help="write JSON to a file, or to the output with -")
     parser.set_defaults(run=run)
 
@@ -191,7 +203,11 @@ def run(args: argparse.Namespace) -> int:
         if done % 100 == 0 or done == count:
             print(f"\r{done}/{count} pictures", end="\n" if done == count else "", file=sys.stderr, flush=True)
 
-    result = evaluate(pairs, args.images, look, progress) | {"model": name}
+    scores, counts = score_pairs(pairs, args.images, look, progress)
+    result: dict[str, Any] = {**summarise(scores, pairs), **counts, "model": name}
+    if args.curves is not None:
+        with written_whole(args.curves) as target:
+            target.write_text(json.dumps({"model": name, **counts, **curves_of(scores, pairs)}), encoding="utf-8")
     text = json.dumps(result, indent=1) + "\n"
     if args.json == "-":
         print(text, end="")

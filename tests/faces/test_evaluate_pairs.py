@@ -10,7 +10,7 @@ from cvdemo.__main__ import build_parser
 from cvdemo.core.errors import InputError
 from cvdemo.faces import evaluate_pairs
 from cvdemo.faces.embedder import unit
-from cvdemo.faces.evaluate_pairs import Pair, evaluate, picture_path, read_pairs
+from cvdemo.faces.evaluate_pairs import Pair, curves_of, picture_path, read_pairs, score_pairs, summarise
 
 COLOURS = {"Ann": (250, 10, 10), "Bob": (10, 250, 10), "Cid": (10, 10, 250)}
 LIST = (
@@ -28,6 +28,11 @@ def folder(tmp_path):
             assert cv2.imwrite(str(tmp_path / name / f"{name}_{number:04d}.png"), pixels[:, :, ::-1])
     (tmp_path / "pairs.txt").write_text(LIST)
     return tmp_path
+
+
+def evaluate(pairs, folder, embed):
+    scores, counts = score_pairs(pairs, folder, embed)
+    return {**summarise(scores, pairs), **counts}
 
 
 def colour_of(pixels):
@@ -84,6 +89,17 @@ def test_pairs_without_a_face_are_refused_not_left_out(folder):
     assert result["accuracy"] == 0.75
 
 
+def test_the_curves_cross_between_the_two_kinds_of_pairs(folder):
+    pairs = read_pairs(folder / "pairs.txt")
+    curves = curves_of(score_pairs(pairs, folder, colour_of)[0], pairs)
+    assert curves["thresholds"][0] == -1
+    assert curves["thresholds"][-1] == 1
+    assert (curves["far"][0], curves["frr"][0]) == (1.0, 0.0)
+    assert curves["far"] == sorted(curves["far"], reverse=True)
+    assert curves["frr"] == sorted(curves["frr"])
+    assert any(far == 0 and frr == 0 for far, frr in zip(curves["far"], curves["frr"]))
+
+
 def test_every_picture_is_embedded_once(folder):
     seen = []
     evaluate(read_pairs(folder / "pairs.txt"), folder, lambda p: seen.append(p) or colour_of(p))
@@ -111,10 +127,12 @@ def test_the_command_writes_the_documented_keys(folder, capsys, monkeypatch, gre
 
 def test_the_command_in_words(folder, capsys, monkeypatch):
     monkeypatch.setattr(evaluate_pairs, "_embed_with_model", lambda p, model: colour_of(p))
-    target = folder / "result.json"
+    target, curves = folder / "result.json", folder / "curves.json"
     args = build_parser().parse_args(
-        ["evaluate", "faces", "--pairs", str(folder / "pairs.txt"), "--images", str(folder), "--json", str(target)]
-    )
+        ["evaluate", "faces", "--pairs", str(folder / "pairs.txt"), "--images", str(folder), "--json", str(target),
+         "--curves", str(curves)]
+    )  # fmt: skip
     assert args.run(args) == 0
     assert "accuracy      100.00 %" in capsys.readouterr().out
     assert json.loads(target.read_text())["accuracy"] == 1
+    assert len(json.loads(curves.read_text())["far"]) == 201

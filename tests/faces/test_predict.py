@@ -1,16 +1,20 @@
 """Comparing faces: the wiring on stand-in networks, the verdict by arithmetic, which face stands for a picture."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from cvdemo.core.engine import Ran
+from cvdemo.core.engine import Engine, Ran
 from cvdemo.core.errors import InputError, SettingsError
 from cvdemo.faces import predict
 from cvdemo.faces.align import align
 from cvdemo.faces.detector import FaceInference
 from cvdemo.faces.embedder import unit
+from cvdemo.faces.nets.compact_embedder import CompactEmbedder
 from cvdemo.faces.predict import (
     FaceSettings,
     FacesInference,
@@ -135,3 +139,33 @@ def test_with_the_mirror_a_mirrored_face_is_the_same(networks):
     assert networks[0].shape == (4, 112, 112, 3)
     np.testing.assert_allclose(found.embeddings[:, :3], found.embeddings[:, 3:], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def real_engine(repository, tmp_path_factory):
+    """The detector that ships and an embedder of random weights, from files, as a user's machine would run them."""
+    finder = repository / "weights" / "compact_face_detector.safetensors"
+    if not finder.is_file():
+        pytest.skip("weights/compact_face_detector.safetensors is not there")
+    folder = tmp_path_factory.mktemp("weights")
+    shutil.copy(finder, folder)
+    torch.manual_seed(0)
+    network = CompactEmbedder()
+    with torch.no_grad():
+        network(torch.rand(8, 3, 112, 112))
+    save_file({name: value.half() if value.is_floating_point() else value for name, value in
+               network.state_dict().items()}, folder / "compact_faces.safetensors")  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CVDEMO_WEIGHTS", str(folder))
+        yield Engine(device="cpu", tune=False)
+
+
+def test_a_real_picture_from_finding_to_the_verdict(real_engine, crowd):
+    found = infer(crowd, engine=real_engine)
+    assert len(found) >= 1
+    assert found.embeddings.shape == (len(found), 128)
+    assert compare(found, found).similarity == pytest.approx(1, abs=1e-5)
+    assert {"find: network", "embed: network"} <= set(found.stages)
+    empty = infer(np.zeros((1, 1, 3), np.uint8), engine=real_engine)
+    with pytest.raises(InputError, match="first picture"):
+        compare(empty, found)

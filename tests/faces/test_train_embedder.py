@@ -76,14 +76,14 @@ def test_a_loss_reports_its_terms_and_learning_lowers_it():
     network = Learner(prototypes_of(examples, 2)).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
     seen = []
-    for _ in range(12):
+    for _ in range(8):
         loss, figures = loss_of(network, (faces, teacher, labels), 0.1)
         assert float(loss.detach()) == pytest.approx(10 * (1 - figures["teacher"]) + 0.1 * figures["margin"], rel=1e-3)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         seen.append(figures["teacher"])
-    assert seen[-1] > seen[0] + 0.3
+    assert seen[-1] > seen[0] + 0.2
     assert network.prototypes.grad is not None
 
 
