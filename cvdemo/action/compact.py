@@ -195,7 +195,11 @@ register(
         lecture="decks 000 and 004: SlowFast",
         parameters=1_403_613,
         gflops=0.399,
-        metrics={},
+        metrics={
+            "held-back recordings, 44 clips of exercises and 60 of other, top-1": 0.788,
+            "the same, single-frame classifier": 0.625,
+            "held-back recordings, exercises only, top-1": 0.841,
+        },
         licence="MIT",
         categories=EXERCISES,
         input="16 frames at 8 a second, middle square at 128 px, RGB in [0, 1]",

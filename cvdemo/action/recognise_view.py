@@ -87,7 +87,12 @@ def timing_line(inference: ActionInference, decoded: float = 0.0) -> str:
 
 def picture_words(actions: Actions) -> str:
     """The sentence for a still picture, which is a video in which nothing moves."""
-    return f"{actions.sentence()}, going by one picture"
+    return f"{actions.sentence()}, going by one picture{remark(actions)}"
+
+
+def remark(actions: Actions) -> str:
+    """What the model remarks on the clip, such as that it found nobody; "" without anything."""
+    return f" ({actions.clip.note})" if actions.clip.note else ""
 
 
 # ------------------------------------------------------------------ the windows of a video

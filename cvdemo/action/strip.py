@@ -31,6 +31,7 @@ CSS = """
 .strip .absent { opacity: 0.25; }
 .strip.small { --least: 58px; --most: 84px; }
 .strip-head { margin: 6px 0 2px; font-weight: 600; }
+@media (max-width: 760px) { .strip { --most: 96px; } .strip.small { --least: 48px; --most: 54px; } }
 """
 
 

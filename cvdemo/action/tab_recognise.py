@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from cvdemo.action import recognise_view as view
 from cvdemo.action import strip, timeline_view
@@ -115,7 +116,10 @@ def drawn(look: Look, settings: ActionSettings) -> tuple[Any, ...]:
     """viewer, status, bars, timeline, strip of a picture's look."""
     actions = decode(look.inference, settings)
     sentence = view.picture_words(actions)
-    pixels = draw(display_copy(look.clip.frames[0])[0], actions, settings)
+    copy, scale = display_copy(look.clip.frames[0])
+    joints = look.inference.raw.extras.get("joints")  # (T, 17, 3), of models that look at people's joints
+    skeleton = None if joints is None else {"joints": joints[0] * np.array([scale, scale, 1.0])}
+    pixels = draw(copy, actions, settings, extras=skeleton)
     rate = clip_spec(look.inference.model).rate
     return (
         shown(pixels, sentence),
@@ -146,7 +150,7 @@ def _step(user: str, picture: Picture, model: str, *values: Any) -> tuple[Any, .
     due = before is None or (before.panels != key and not 0 <= state.now - before.since < PANEL_SECONDS)
     panels, since = (key, state.now) if due or before is None else (before.panels, before.since)
     memory_of(user).put(LIVE_SHOWN, Drawn(key, made, panels, since))
-    sentence = made.actions.sentence()
+    sentence = made.actions.sentence() + view.remark(made.actions)
     line = status(sentence, view.live_line(state, state.newest.result), announce=False)
     frame = shown(draw(pixels, made.actions, settings), sentence, 75)
     if not due:

@@ -127,7 +127,7 @@ def answer_of(done: FinishedVideo, settings: ActionSettings, rows: Sequence[int]
     line = view.timeline_of(done.raw, settings)
     actions = view.selected(done.raw, settings, chosen)
     words = view.selection_words(done.raw, chosen)
-    sentence = f"{words}: {actions.sentence()}"
+    sentence = f"{words}: {actions.sentence()}{view.remark(actions)}"
     return (
         status(sentence, view.video_line(done.raw, done.seconds, done.runs)),
         f'<p class="strip-head">{words}</p>{view.bars_html(actions)}',

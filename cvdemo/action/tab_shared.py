@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ def key_of(picture: Picture, model: str) -> Any:
 
 def clip_of(picture: Picture, model: str) -> Clip:
     """A picture as the model sees it: one frame, as often as it wants frames."""
-    return fitted(still(picture.pixels, picture.name), clip_spec(model))
+    # That its frame is repeated is the point, and no remark on a short video.
+    return replace(fitted(still(picture.pixels, picture.name), clip_spec(model)), note="")
 
 
 def look_of(session: str, picture: Picture, model: str, **watch: Any) -> Look:
