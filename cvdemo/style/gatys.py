@@ -294,9 +294,7 @@ class GatysRun:
         content = losses.content_loss(found, content_targets) if content_targets else zero
         style = losses.style_loss(found, style_targets) if style_targets else zero
         variation = losses.total_variation(self._picture)
-        total = (
-            weights["content_weight"] * content + weights["style_weight"] * style + weights["tv_weight"] * variation
-        )
+        total = weights["content_weight"] * content + weights["style_weight"] * style + weights["tv_weight"] * variation
         return total, Losses(float(content.detach()), float(style.detach()), float(variation.detach()))
 
     def _keep(self, found: Losses, picture: Tensor) -> None:

@@ -61,7 +61,9 @@ def brush_strokes(side: int, rng: np.random.Generator) -> np.ndarray:
         turn = np.arctan2(y - cy, x - cx) + np.pi / 2
         near = np.exp(-((away / (1.6 * size)) ** 2))
         angles = (1 - near) * angles + near * turn
-        glow = np.maximum(glow, np.exp(-((away / size) ** 2) * 2.2) + 0.35 * np.exp(-(((away - size) / (0.3 * size)) ** 2)))
+        glow = np.maximum(
+            glow, np.exp(-((away / size) ** 2) * 2.2) + 0.35 * np.exp(-(((away - size) / (0.3 * size)) ** 2))
+        )
     bands = 0.5 + 0.5 * np.sin(2 * np.pi * (2.2 * y + 0.5 * noise(rng, side, 2.5, 3) + 0.3 * x))
     night = ramp(bands, shaken(rng, [(12, 24, 78), (24, 62, 140), (52, 112, 178), (128, 176, 204)], 8))
     lamp = ramp(np.clip(glow, 0, 1), [(60, 110, 170), (214, 196, 92), (255, 226, 96), (255, 250, 206)])
@@ -75,7 +77,15 @@ def brush_strokes(side: int, rng: np.random.Generator) -> np.ndarray:
     canvas = np.ascontiguousarray(picture * 0.7)
     unit, share = side / 512, min(1.0, side / 256)  # small pictures have no room for every stroke
     for count, length, width in ((2600, 46, 9), (4200, 32, 6), (5200, 22, 4)):
-        strokes(canvas, rng, picture, angles, count=round(count * share), length=length * unit, width=max(1, round(width * unit)))
+        strokes(
+            canvas,
+            rng,
+            picture,
+            angles,
+            count=round(count * share),
+            length=length * unit,
+            width=max(1, round(width * unit)),
+        )
     return finished(canvas + paper(rng, side, 3))
 
 
@@ -131,7 +141,9 @@ def pointillism(side: int, rng: np.random.Generator) -> np.ndarray:
     path = (y > horizon) & (np.abs(x - 0.66) < 0.05 + 0.12 * (y - horizon))
     picture[path] = 0.45 * picture[path] + 0.55 * np.array((255, 226, 150))
     shore = y > 0.8 + 0.12 * np.sin(2.4 * x + 0.6) * (1 - x)
-    picture[shore] = ramp(noise(rng, side, 6, 3), shaken(rng, [(86, 122, 54), (150, 160, 66), (206, 186, 96)], 6))[shore]
+    picture[shore] = ramp(noise(rng, side, 6, 3), shaken(rng, [(86, 122, 54), (150, 160, 66), (206, 186, 96)], 6))[
+        shore
+    ]
     trunk = np.hypot((x - 0.2) / 0.19, (y - 0.36) / 0.24) + 0.35 * (noise(rng, side, 5, 3) - 0.5) < 1
     picture[trunk] = ramp(noise(rng, side, 8, 3), shaken(rng, [(22, 62, 62), (48, 104, 62), (134, 150, 62)], 6))[trunk]
     picture[(np.abs(x - 0.2 - 0.02 * np.sin(9 * y)) < 0.016) & (y > 0.5) & (y < 0.9)] = (72, 44, 62)

@@ -66,7 +66,9 @@ def hatching(side: int, rng: np.random.Generator) -> np.ndarray:
         ridge = np.abs(across - np.rint(across)) * 2  # 0 on a line's middle, 1 between two
         width = np.clip((start - tone) / max(start - stop, 1e-3), 0, 1) * 0.62
         wobble = 0.09 * (noise(rng, side, 60, 2) - 0.5)
-        ink = np.maximum(ink, np.clip((width + wobble * (width > 0) - ridge) * pitch / 1.6 + 0.5, 0, 1) * (width > 0.02))
+        ink = np.maximum(
+            ink, np.clip((width + wobble * (width > 0) - ridge) * pitch / 1.6 + 0.5, 0, 1) * (width > 0.02)
+        )
     edges = cv2.GaussianBlur(np.abs(cv2.Laplacian(cv2.GaussianBlur(tone, (0, 0), side / 300), cv2.CV_32F)), (0, 0), 0.8)
     ink = np.maximum(ink, np.clip(edges * 7 - 0.25, 0, 0.9))
     cream = np.array((243, 234, 214)) + paper(rng, side, 5)
@@ -88,7 +90,7 @@ def woodcut(side: int, rng: np.random.Generator) -> np.ndarray:
     black = carved < 0.2 + 0.75 * np.clip(radius - 0.16, 0, 0.7)
     sun = radius < 0.16
     black &= ~sun
-    black |= (np.abs(radius - 0.168) < 0.006)
+    black |= np.abs(radius - 0.168) < 0.006
     middle, low = (y > edge) & (y <= near), y > near
     black = np.where(middle, hills < 0.24 + 0.9 * (y - edge), black)
     black = np.where(low, front < 0.5 + 0.8 * (y - near), black)
@@ -122,7 +124,10 @@ def ink_wash(side: int, rng: np.random.Generator) -> np.ndarray:
         ink = np.maximum(ink * np.where(below > 0, 0.3 + 0.5 * np.clip(1 - below, 0, 1), 1), wash * bleed * (0.28 + 0.11 * layer)) + 0.16 * wet  # fmt: skip
     ink = cv2.GaussianBlur(np.clip(ink, 0, 1), (0, 0), side / 700)
     ink *= 0.9 + 0.25 * noise(rng, side, 90, 2)
-    picture = ramp(np.clip(ink, 0, 1), shaken(rng, [(244, 238, 222), (186, 194, 196), (96, 112, 126), (34, 42, 56), (14, 16, 24)], 4))
+    picture = ramp(
+        np.clip(ink, 0, 1),
+        shaken(rng, [(244, 238, 222), (186, 194, 196), (96, 112, 126), (34, 42, 56), (14, 16, 24)], 4),
+    )
     seal = (np.abs(x - 0.89) < 0.034) & (np.abs(y - 0.1) < 0.034)
     carved = (np.abs((x - 0.89) % 0.026 - 0.013) < 0.004) & (np.abs(y - 0.1) < 0.024)
     picture[seal & ~carved] = (186, 44, 38)
@@ -144,7 +149,10 @@ def circles(side: int, rng: np.random.Generator) -> np.ndarray:
     for row in range(count):
         for column in range(count):
             order = rng.permutation(len(hues))
-            here = (slice(round(row * step), round((row + 1) * step)), slice(round(column * step), round((column + 1) * step)))
+            here = (
+                slice(round(row * step), round((row + 1) * step)),
+                slice(round(column * step), round((column + 1) * step)),
+            )
             cx, cy = (column + 0.5) / count + rng.normal(0, 0.006), (row + 0.5) / count + rng.normal(0, 0.006)
             away = np.hypot((x + dx)[here] - cx, (y + dy)[here] - cy) * count * 2
             limits = np.cumsum(rng.uniform(0.14, 0.26, 5))

@@ -115,9 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CvDemoError as error:
         sys.exit(str(error))
     loss = AdaInLoss(encoder, args.style_weight, args.tv_weight)
-    next_batch = training.prefetch(
-        lambda: (contents.batch(args.batch, args.size), styles.batch(args.batch, args.size))
-    )
+    next_batch = training.prefetch(lambda: (contents.batch(args.batch, args.size), styles.batch(args.batch, args.size)))
     with training.asked_to_stop() as stopping:
         exchange = training.exchange_of(args)
         trainer.run(next_batch, loss, args.out, FILENAME, stopping, lambda batch: len(batch[0]), exchange)

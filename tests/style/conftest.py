@@ -43,7 +43,10 @@ def random_models():
         registry.unregister(name)
         registry.register(
             dataclasses.replace(
-                spec, weights=None, borrowed=MappingProxyType({}), build=seeded(spec.build),
+                spec,
+                weights=None,
+                borrowed=MappingProxyType({}),
+                build=seeded(spec.build),
                 extras={**spec.extras, registry.RANDOM_WEIGHTS_KEY: True},
             )  # fmt: skip
         )
