@@ -276,6 +276,7 @@ class GatysRun:
             self._weights_used = dict(self._weights)
 
     def _new_optimiser(self) -> None:
+        assert self._picture is not None
         if self.settings.optimiser == "Adam":
             self._optimiser = torch.optim.Adam([self._picture], lr=self._rate)
             return
