@@ -26,6 +26,9 @@ class Vgg19Features(nn.Module):
     Its maximum poolings are kept as trained. RGB in [0, 1], (B, 3, H, W).
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, features: nn.Sequential) -> None:
         super().__init__()
         self.features = features

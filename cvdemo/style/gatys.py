@@ -33,6 +33,8 @@ from cvdemo.style.settings import StyleSettings
 PREVIEW_EVERY = 5
 MOST_STYLES = 4
 WEIGHTS = ("content_weight", "style_weight", "tv_weight")
+FIRST_MOVE, LARGEST_MOVE = 0.01, 0.05
+"""L-BFGS: mean change of a pixel, of 1, at its first step and at most."""
 _RUNAWAY = 3.0
 _PAUSE_POLL_S = 0.1
 
@@ -233,6 +235,7 @@ class GatysRun:
             before = self._picture.detach().clone()
             self._optimiser.step(closure)
         with torch.no_grad():
+            self._rein_in(before)
             self._keep(latest[0], before)
             total = latest[0].total(**self._weights_used)
             assert self._best is not None
@@ -275,12 +278,37 @@ class GatysRun:
                     self._new_optimiser()
             self._weights_used = dict(self._weights)
 
+    def _rein_in(self, before: Tensor) -> None:
+        """Shorten a leap of L-BFGS, which runs without a line search because that would take more network runs.
+
+        Its memory of the step is shortened with it, so what it learns of the curvature stays right.
+        """
+        assert self._picture is not None
+        if self.settings.optimiser != "L-BFGS":
+            return
+        self._optimiser.param_groups[0]["lr"] = self._rate
+        change = self._picture - before
+        moved = float(change.abs().mean())
+        if not moved > LARGEST_MOVE:  # also where it is not a number: that goes back to the best picture
+            return
+        share = LARGEST_MOVE / moved
+        self._picture.copy_(before + share * change)
+        state = self._optimiser.state[self._picture]
+        state["t"] = state["t"] * share
+
     def _new_optimiser(self) -> None:
+        assert self._picture is not None
         if self.settings.optimiser == "Adam":
             self._optimiser = torch.optim.Adam([self._picture], lr=self._rate)
             return
         self._optimiser = torch.optim.LBFGS(
-            [self._picture], lr=self._rate, max_iter=1, history_size=10, tolerance_grad=0.0, tolerance_change=0.0
+            [self._picture],
+            # torch divides the first step, down the gradient, by the gradient's sum
+            lr=FIRST_MOVE * self._rate * self._picture.numel(),
+            max_iter=1,
+            history_size=10,
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
         )
 
     def _objective(self, network: Any) -> tuple[Tensor, Losses]:
@@ -303,7 +331,7 @@ class GatysRun:
             self._best = (total, picture, found)
 
     def _go_back(self) -> None:
-        """L-BFGS without a line search can leap too far: from the best picture, with half of the step."""
+        """A step made it much worse: from the best picture, with half of the step."""
         assert self._best is not None
         assert self._picture is not None
         self._picture.copy_(self._best[1])

@@ -27,7 +27,10 @@ def mosaic(side: int, rng: np.random.Generator) -> np.ndarray:
     x, y = grid(side)
     cx, cy = rng.uniform(0.35, 0.65), rng.uniform(0.3, 0.45)
     radius = np.hypot(x - cx, y - cy)
-    sky = ramp(np.clip(radius / 0.75, 0, 1), shaken(rng, [(253, 224, 120), (244, 162, 60), (214, 84, 56), (122, 46, 84), (38, 40, 92)], 8))  # fmt: skip
+    sky = ramp(
+        np.clip(radius / 0.75, 0, 1),
+        shaken(rng, [(253, 224, 120), (244, 162, 60), (214, 84, 56), (122, 46, 84), (38, 40, 92)], 8),
+    )
     waves = 0.5 + 0.5 * np.sin(2 * np.pi * (y * 9 + 0.6 * np.sin(2 * np.pi * (x * 1.6 + y))))
     sea = ramp(waves, shaken(rng, [(10, 48, 92), (16, 104, 132), (64, 170, 168), (196, 226, 200)], 8))
     picture = np.where((y > 0.68 + 0.03 * np.sin(9 * x))[..., None], sea, sky)
@@ -112,9 +115,22 @@ def stained_glass(side: int, rng: np.random.Generator) -> np.ndarray:
     kind[outside] = (2 * scraps + 5)[outside] % 11
     labels[(labels == 0)] = number + scraps.max() + 1
     palette = np.array(
-        shaken(rng, [(178, 20, 36), (20, 62, 168), (232, 172, 34), (24, 122, 82), (108, 36, 132), (224, 92, 28), (44, 148, 196), (214, 44, 92)], 8),
+        shaken(
+            rng,
+            [
+                (178, 20, 36),
+                (20, 62, 168),
+                (232, 172, 34),
+                (24, 122, 82),
+                (108, 36, 132),
+                (224, 92, 28),
+                (44, 148, 196),
+                (214, 44, 92),
+            ],
+            8,
+        ),
         np.float32,
-    )  # fmt: skip
+    )
     panes = palette[kind % len(palette)]
     own = rng.normal(0, 0.13, int(labels.max()) + 1)
     light = 0.72 + 0.5 * np.exp(-((radius / 0.9) ** 2)) + own[labels] + 0.3 * (noise(rng, side, 5, 4) - 0.5)
@@ -131,7 +147,10 @@ def pointillism(side: int, rng: np.random.Generator) -> np.ndarray:
     """A shore at evening in dots of pure colour, warm beside cool, on primed canvas."""
     x, y = grid(side)
     horizon = 0.56
-    sky = ramp(np.clip(y / horizon + 0.1 * (noise(rng, side, 3, 3) - 0.5), 0, 1), shaken(rng, [(92, 130, 196), (160, 176, 212), (244, 200, 170), (252, 222, 140)], 6))  # fmt: skip
+    sky = ramp(
+        np.clip(y / horizon + 0.1 * (noise(rng, side, 3, 3) - 0.5), 0, 1),
+        shaken(rng, [(92, 130, 196), (160, 176, 212), (244, 200, 170), (252, 222, 140)], 6),
+    )
     ripple = cv2.resize(noise(rng, side, 34, 2)[:, : max(2, side // 7)], (side, side), interpolation=cv2.INTER_CUBIC)
     tone = np.clip(0.75 * ripple + 0.9 * (y - horizon) - 0.1, 0, 1)
     sea = ramp(tone, shaken(rng, [(250, 206, 150), (150, 186, 196), (56, 120, 166), (30, 70, 128)], 6))
@@ -157,7 +176,15 @@ def pointillism(side: int, rng: np.random.Generator) -> np.ndarray:
             if rng.random() < 0.1:  # towards the complement, as Seurat sets it
                 pure = 0.45 * pure + 0.55 * (1.15 * pure.mean() + 0.7 * (pure.mean() - pure))
             centre = (round(float(px) * 8), round(float(py) * 8))
-            cv2.circle(canvas, centre, round(size * unit * 8 * rng.uniform(0.75, 1.2)), np.clip(pure, 0, 255).tolist(), -1, cv2.LINE_AA, 3)  # fmt: skip
+            cv2.circle(
+                canvas,
+                centre,
+                round(size * unit * 8 * rng.uniform(0.75, 1.2)),
+                np.clip(pure, 0, 255).tolist(),
+                -1,
+                cv2.LINE_AA,
+                3,
+            )
     return finished(canvas + paper(rng, side, 3))
 
 
@@ -179,9 +206,21 @@ def marbled_paper(side: int, rng: np.random.Generator) -> np.ndarray:
     px += 0.05 * (noise(rng, side, 3, 3) - 0.5)
     py += 0.05 * (noise(rng, side, 3, 3) - 0.5)
     palette = np.array(
-        shaken(rng, [(24, 38, 78), (176, 42, 46), (238, 220, 186), (38, 104, 120), (222, 158, 62), (242, 234, 214), (92, 34, 52)], 8),
+        shaken(
+            rng,
+            [
+                (24, 38, 78),
+                (176, 42, 46),
+                (238, 220, 186),
+                (38, 104, 120),
+                (222, 158, 62),
+                (242, 234, 214),
+                (92, 34, 52),
+            ],
+            8,
+        ),
         np.float32,
-    )  # fmt: skip
+    )
     index = np.zeros((side, side), np.int32)
     depth = np.zeros((side, side), np.float32)
     # Drops that fall later push aside what lies there: seen backwards, each shrinks the plane towards itself.

@@ -11,7 +11,7 @@ from cvdemo.style.textures import finished, grid, noise, paper, ramp, shaken, wa
 def waves(side: int, rng: np.random.Generator) -> np.ndarray:
     """A sea of overlapping arcs in indigo and foam (the seigaiha pattern), higher and bluer towards the front."""
     canvas = np.full((side, side, 3), (240, 232, 212), np.float32)
-    x, y = grid(side)
+    _, y = grid(side)
     sky = ramp(np.clip(y * 2.6, 0, 1), shaken(rng, [(226, 178, 138), (242, 220, 182), (244, 236, 216)], 5))
     canvas[:] = sky
     centre = (round(side * rng.uniform(0.62, 0.78) * 8), round(side * 0.17 * 8))
@@ -30,7 +30,9 @@ def waves(side: int, rng: np.random.Generator) -> np.ndarray:
             for part, light in ((1.06, -1.0), (1.0, 1.0), (0.8, 0.0), (0.68, 1.0), (0.5, 0.0), (0.38, 1.0), (0.2, 0.0)):
                 foam = np.array((246, 240, 222)) * 0.94 + rng.normal(0, 3)
                 colour = tone * 0.62 if light < 0 else (foam if light > 0 else tone + rng.normal(0, 7))
-                cv2.circle(canvas, middle, round(size * part * side * 8), np.clip(colour, 0, 255).tolist(), -1, cv2.LINE_AA, 3)  # fmt: skip
+                cv2.circle(
+                    canvas, middle, round(size * part * side * 8), np.clip(colour, 0, 255).tolist(), -1, cv2.LINE_AA, 3
+                )
         baseline += size * 0.62
         row += 1
     wear = 1 - 0.1 * noise(rng, side, 40, 3)[..., None]
@@ -112,7 +114,7 @@ def woodcut(side: int, rng: np.random.Generator) -> np.ndarray:
 def ink_wash(side: int, rng: np.random.Generator) -> np.ndarray:
     """Mountains in mist, in washes of blue-black ink on rice paper, with a red seal."""
     x, y = grid(side)
-    ink = np.zeros((side, side), np.float32)
+    ink: np.ndarray = np.zeros((side, side), np.float32)
     for layer in range(7):
         level = 0.18 + 0.115 * layer + 0.02 * rng.normal()
         profile = noise(rng, side, 2.2 + 0.8 * layer, 6, 0.55)[side // 3]
@@ -121,7 +123,12 @@ def ink_wash(side: int, rng: np.random.Generator) -> np.ndarray:
         wash = np.clip(1 - below, 0, 1) ** 1.6 * (below > 0)
         wet = cv2.GaussianBlur(((below > 0) & (below < 0.03)).astype(np.float32), (0, 0), side / 500)
         bleed = 0.75 + 0.5 * noise(rng, side, 6 + 3 * layer, 5)
-        ink = np.maximum(ink * np.where(below > 0, 0.3 + 0.5 * np.clip(1 - below, 0, 1), 1), wash * bleed * (0.28 + 0.11 * layer)) + 0.16 * wet  # fmt: skip
+        ink = (
+            np.maximum(
+                ink * np.where(below > 0, 0.3 + 0.5 * np.clip(1 - below, 0, 1), 1), wash * bleed * (0.28 + 0.11 * layer)
+            )
+            + 0.16 * wet
+        )
     ink = cv2.GaussianBlur(np.clip(ink, 0, 1), (0, 0), side / 700)
     ink *= 0.9 + 0.25 * noise(rng, side, 90, 2)
     picture = ramp(
@@ -139,12 +146,26 @@ def circles(side: int, rng: np.random.Generator) -> np.ndarray:
     count = 4
     step = side / count
     hues = np.array(
-        shaken(rng, [(222, 64, 48), (242, 176, 52), (34, 84, 148), (246, 222, 168), (64, 142, 116), (112, 58, 124), (238, 130, 118), (28, 46, 82), (142, 190, 206)], 8),
+        shaken(
+            rng,
+            [
+                (222, 64, 48),
+                (242, 176, 52),
+                (34, 84, 148),
+                (246, 222, 168),
+                (64, 142, 116),
+                (112, 58, 124),
+                (238, 130, 118),
+                (28, 46, 82),
+                (142, 190, 206),
+            ],
+            8,
+        ),
         np.float32,
-    )  # fmt: skip
+    )
     x, y = grid(side)
     dx, dy = 0.012 * (noise(rng, side, 8, 3) - 0.5), 0.012 * (noise(rng, side, 8, 3) - 0.5)
-    picture = np.zeros((side, side, 3), np.float32)
+    picture: np.ndarray = np.zeros((side, side, 3), np.float32)
     pooled = np.zeros((side, side), np.float32)
     for row in range(count):
         for column in range(count):

@@ -74,13 +74,17 @@ class Race:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without pixels."""
-        rows = []
-        for runner in self.runners:
-            rows.append({
-                "method": runner.method, "model": runner.model, "seconds": round(runner.seconds, 4),
+        rows = [
+            {
+                "method": runner.method,
+                "model": runner.model,
+                "seconds": round(runner.seconds, 4),
                 "losses": None if runner.losses is None else runner.losses.to_dict(),
-                "style_loss_reduction": round(self.reduction(runner), 4), "reason": runner.reason or None,
-            })  # fmt: skip
+                "style_loss_reduction": round(self.reduction(runner), 4),
+                "reason": runner.reason or None,
+            }
+            for runner in self.runners
+        ]
         return {"judge": self.judge, "content_itself": self.start.to_dict(), "methods": rows}
 
 

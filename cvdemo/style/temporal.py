@@ -27,16 +27,21 @@ def dis_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     height, width = first.shape[:2]
     scale = min(1.0, FLOW_SIDE / max(height, width))
     small = (max(16, round(width * scale)), max(16, round(height * scale)))
-    greys = [cv2.cvtColor(cv2.resize(frame, small, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY) for frame in (first, second)]  # fmt: skip
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(greys[0], greys[1], None)
+    greys = [
+        cv2.cvtColor(cv2.resize(frame, small, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        for frame in (first, second)
+    ]
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(greys[0], greys[1], None)  # type: ignore[call-overload]
     flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-    return flow * np.float32([width / small[0], height / small[1]])
+    return flow * np.array([width / small[0], height / small[1]], np.float32)
 
 
 def warp(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """Backward warp: out(x) = picture(x + flow(x)), bilinear, the border repeated; of the flow's size."""
     rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
-    return cv2.remap(picture, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    return cv2.remap(
+        picture, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def visible(back: np.ndarray, forth: np.ndarray) -> np.ndarray:

@@ -37,7 +37,8 @@ class FrameStyler:
     ) -> None:
         self.styles, self.model, self.blend = list(styles), model, blend
         self.settings = settings or StyleSettings()
-        self._engine, self._options = engine or default_engine(), {"user": user, "cancel": cancel}
+        self._engine = engine or default_engine()
+        self._options: dict[str, Any] = {"user": user, "cancel": cancel}
         self._kept: StyleInference | None = None
         self._smoother = Smoother(self.settings.smoothing)
 

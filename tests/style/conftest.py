@@ -48,7 +48,7 @@ def random_models():
                 borrowed=MappingProxyType({}),
                 build=seeded(spec.build),
                 extras={**spec.extras, registry.RANDOM_WEIGHTS_KEY: True},
-            )  # fmt: skip
+            )
         )
     yield
     for name, spec in kept.items():

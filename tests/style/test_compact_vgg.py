@@ -72,14 +72,13 @@ def test_rescaling_brings_the_mean_activations_to_one_and_keeps_the_function(net
         assert torch.allclose(means[name], value.mean((0, 2, 3)), atol=1e-5)
     compact_vgg.rescale(network, means)
     after = compact_vgg.mean_activations(network, pictures)
-    for name, mean in after.items():
+    for mean in after.values():
         assert float(mean.mean()) == pytest.approx(1.0, abs=1e-3)
     for name, value in network.activations(pictures[0], LAYERS).items():
         for filter_ in range(0, value.shape[1], 13):  # each filter is its old self times a number
             old, new = before[name][:, filter_], value[:, filter_]
-            assert torch.allclose(
-                new * old.sum(), old * new.sum(), rtol=1e-3, atol=1e-3 * float((old * new.sum()).max())
-            )
+            one, other = new * old.sum(), old * new.sum()
+            assert torch.allclose(one, other, rtol=1e-3, atol=1e-3 * float(other.max()))
 
 
 def test_it_is_small_enough_to_ship(network):

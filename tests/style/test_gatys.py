@@ -1,5 +1,6 @@
 """The optimisation: that it lowers its losses, obeys while it runs, and is the same for the same seed."""
 
+import itertools
 import threading
 
 import numpy as np
@@ -24,7 +25,7 @@ def test_the_loss_falls(engine, content, style, optimiser, init):
     steps = list(run.run())
     assert [step.number for step in steps] == list(range(1, 13))
     assert steps[-1].best < 0.8 * steps[0].total
-    assert all(later.best <= earlier.best for earlier, later in zip(steps, steps[1:]))
+    assert all(later.best <= earlier.best for earlier, later in itertools.pairwise(steps))
     for step in steps:
         terms = step.losses
         assert step.total == pytest.approx(terms.content + 10 * terms.style)

@@ -12,6 +12,7 @@ Sizes in comments are for a 256x256 input.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -98,10 +99,11 @@ class VggClassifier(nn.Module):
         """The same convolutions with the normalisation folded in (by its running statistics), as a new network."""
         made = CompactVgg()
         for name, conv in self.convolutions.items():
-            folded = fuse_conv_bn_eval(conv.eval(), self.norms[name].eval())  # type: ignore[type-var]
+            norm: Any = self.norms[name]
+            folded: nn.Module = fuse_conv_bn_eval(conv.eval(), norm.eval())  # type: ignore[type-var]
             made.convolutions[name].load_state_dict(folded.state_dict())
             conv.train(self.training)
-            self.norms[name].train(self.training)
+            norm.train(self.training)
         return made.eval()
 
 
@@ -130,7 +132,8 @@ def rescale(network: CompactVgg, means: dict[str, Tensor]) -> CompactVgg:
     every layer's mean to exactly 1.
     """
     before = torch.ones(3)
-    for name, conv in network.convolutions.items():
+    layers: dict[str, Any] = dict(network.convolutions.items())
+    for name, conv in layers.items():
         mean = means[f"relu{name}"]
         factor = 1 / mean.clamp(min=max(float(mean.mean()) * _RARE, 1e-12))
         factor /= (mean * factor).mean().clamp(min=1e-12)
