@@ -28,10 +28,9 @@ from cvdemo.style.features import activations, fitted, to_pixels, to_tensor
 from cvdemo.style.losses import shares_of
 from cvdemo.style.models import COMPACT_ENCODER
 from cvdemo.style.result import Losses, StyleResult
-from cvdemo.style.settings import StyleSettings
+from cvdemo.style.settings import StyleSettings, check_inputs
 
 PREVIEW_EVERY = 5
-MOST_STYLES = 4
 WEIGHTS = ("content_weight", "style_weight", "tv_weight")
 FIRST_MOVE, LARGEST_MOVE = 0.01, 0.05
 """L-BFGS: mean change of a pixel, of 1, at its first step and at most."""
@@ -84,7 +83,7 @@ class GatysRun:
         self.settings = settings or StyleSettings()
         self.model, self.user, self.preview_every = model, user, max(1, preview_every)
         self._engine = engine or default_engine()
-        self._check(content, styles)
+        check_inputs(self.settings, content is not None, len(styles))
         size = self.settings.size
         style_size = max(32, round(size * self.settings.style_scale))
         self._styles = [fitted(style, style_size) for style in styles]
@@ -111,23 +110,6 @@ class GatysRun:
         self._stages: dict[str, float] = {}
         self.number = 0
         self.history: list[Step] = []
-
-    def _check(self, content: Any | None, styles: Sequence[Any]) -> None:
-        s = self.settings
-        if content is None and not styles:
-            raise InputError("There is neither a content nor a style picture.", hint="Choose at least one.")
-        if len(styles) > MOST_STYLES:
-            raise InputError(f"{len(styles)} styles are too many.", hint=f"Choose at most {MOST_STYLES}.")
-        if content is None and (s.content_weight > 0 or s.init == "content"):
-            raise InputError(
-                "There is no content picture.", hint="Choose one, or texture synthesis, which starts from noise."
-            )
-        if not styles and s.style_weight > 0:
-            raise InputError("There is no style picture.", hint="Choose one, or set the style weight to 0.")
-        if s.content_weight <= 0 and s.style_weight <= 0:
-            raise InputError("Both weights are 0, so nothing would be optimised.", hint="Raise one of them.")
-        if (content is not None and not s.content_layers) or (styles and not s.style_layers):
-            raise InputError("No layer is chosen.", hint="Choose at least one for content and one for style.")
 
     # ------------------------------------------------------------------ control
 

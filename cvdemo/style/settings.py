@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cvdemo.core.errors import InputError
 from cvdemo.core.settings import Settings, setting
 from cvdemo.style.colour import WAYS
 from cvdemo.style.features import VGG19_LAYERS
 from cvdemo.style.nets.compact_vgg import LAYERS
 
 INITIAL = ("content", "noise")
+MOST_STYLES = 4
 OPTIMISERS = ("L-BFGS", "Adam")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 ALL_LAYERS = tuple(dict.fromkeys((*VGG19_LAYERS, *LAYERS)))
@@ -89,3 +91,22 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset(name: str, base: StyleSettings | None = None) -> StyleSettings:
     """Settings with a preset's values; KeyError for an unknown name."""
     return StyleSettings.from_mapping(PRESETS[name], base=base)
+
+
+def check_inputs(settings: StyleSettings, has_content: bool, styles: int) -> None:
+    """Raise InputError when the optimisation is asked for what its pictures cannot give. styles: how many there are."""
+    s = settings
+    if not has_content and not styles:
+        raise InputError("There is neither a content nor a style picture.", hint="Choose at least one.")
+    if styles > MOST_STYLES:
+        raise InputError(f"{styles} styles are too many.", hint=f"Choose at most {MOST_STYLES}.")
+    if not has_content and (s.content_weight > 0 or s.init == "content"):
+        raise InputError(
+            "There is no content picture.", hint="Choose one, or texture synthesis, which starts from noise."
+        )
+    if not styles and s.style_weight > 0:
+        raise InputError("There is no style picture.", hint="Choose one, or set the style weight to 0.")
+    if s.content_weight <= 0 and s.style_weight <= 0:
+        raise InputError("Both weights are 0, so nothing would be optimised.", hint="Raise one of them.")
+    if (has_content and not s.content_layers) or (styles and not s.style_layers):
+        raise InputError("No layer is chosen.", hint="Choose at least one for content and one for style.")
