@@ -142,11 +142,13 @@ def test_the_traced_form_agrees_with_the_reference_on_a_real_picture(compact_eng
     network = spec.build()
     network.load_state_dict(weights.load_state(weights.find(spec.weights)))
     network = spec.prepare(network.eval()).requires_grad_(False)
-    (traced,) = (candidate for candidate in spec.precisions if candidate.traced)
-    form = precision.in_form(spec, network, traced)
     cpu = torch.device("cpu")
     reference = precision.run_once(spec, network, Precision(), cpu, crowd)
-    assert spec.agrees(reference, precision.run_once(spec, form, traced, cpu, crowd))
+    traced = [candidate for candidate in spec.precisions if candidate.traced]
+    assert {candidate.dtype for candidate in traced} == {"float32", "bfloat16"}
+    for candidate in traced:
+        form = precision.in_form(spec, network, candidate)
+        assert spec.agrees(reference, precision.run_once(spec, form, candidate, cpu, crowd)), candidate.label
     centres, _ = cell_centres(288, 480)
     assert len(reference.candidates) > 4
     assert reference.levels[0][:2] == (36, 60)

@@ -21,9 +21,9 @@ from tests.corpus import build_corpus
 ENDPOINTS = {
     "/detect", "/detect_settings", "/detection_models",
     "/segment", "/segment_settings", "/segmentation_models", "/pose", "/pose_settings", "/pose_models",
-    "/flow", "/flow_settings", "/flow_models",
+    "/flow", "/flow_settings", "/flow_models", "/action", "/action_timeline", "/action_settings", "/action_models",
     "/classify", "/explain", "/emotions", "/classify_settings", "/classification_models",
-    "/faces_compare", "/faces_settings", "/faces_models",
+    "/faces_compare", "/faces_settings", "/faces_models", "/style", "/style_settings", "/style_models",
 }  # fmt: skip
 
 
