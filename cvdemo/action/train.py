@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pictures", type=Path, help="stills, exercise: folder with train/ and Training_set.csv")
     parser.add_argument("--clips", type=Path, help="exercise: folder made by cvdemo.action.training_data")
     parser.add_argument("--backbone", type=Path, help="weights of the compact classifier, to start from")
+    parser.add_argument("--keep", type=Path, help="stills, exercise: weights whose backbone is used as it is")
     parser.add_argument("--cache", type=Path, help="folder for decoded pictures (default: OUT/cache)")
     training.add_arguments(parser, minutes=10, batch=64, rate=2e-3)
     args = parser.parse_args(arguments)
@@ -76,10 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             job.network, torch.device(args.device), args.minutes * 60, args.rate, weight_decay=job.weight_decay,
             average_decay=job.average_decay, memory_format=job.memory_format,
         )  # fmt: skip
+        if args.start and not checkpoint.exists():
+            trainer.start_from(args.start)
+        if args.keep:
+            trainer.keep(args.keep, "backbone")
         if checkpoint.exists():
             trainer.resume(checkpoint)
-        elif args.start:
-            trainer.start_from(args.start)
     except CvDemoError as error:
         sys.exit(str(error))
 

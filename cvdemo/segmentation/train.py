@@ -124,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, help="folder for decoded pictures (default: OUT/cache)")
     parser.add_argument("--side", type=int, default=480, help="longest side of a cached picture, pixels")
     parser.add_argument("--backbone", type=Path, help="weights of the compact classifier, to start the backbone from")
+    parser.add_argument("--keep", type=Path, help="weights of the other model, whose backbone is used as it is")
     parser.add_argument("--body", type=Path, help="weights of the other model, to start all but the last layer from")
     training.add_arguments(parser, minutes=120, batch=16, rate=1.5e-3)
     args = parser.parse_args(arguments)
@@ -138,15 +139,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     checkpoint = args.out / "checkpoint.pt"
     try:
         examples = load_examples(args, recipe)
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
-        else:
+        if not checkpoint.exists():
             if args.start:
                 trainer.start_from(args.start)
             for part in BODY if args.body else ():
                 trainer.start_from(args.body, prefix=part)
             if args.backbone:
                 trainer.start_from(args.backbone, prefix="backbone.")
+        if args.keep:
+            trainer.keep(args.keep, "backbone")
+        if checkpoint.exists():
+            trainer.resume(checkpoint)
         maker = BatchMaker(examples, args.seed + trainer.step, recipe.long_side)
     except CvDemoError as error:
         sys.exit(str(error))

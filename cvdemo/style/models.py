@@ -120,12 +120,12 @@ for _style in FAST_STYLES:
             tier="compact",
             title=f"Feed-forward: {_style.replace('-', ' ')} (ships with cvdemo)",
             family="one forward pass, one style",
-            architecture="two halvings, five residual blocks, two doublings; instance normalisation",
+            architecture="two halvings, three residual blocks, two doublings; instance normalisation",
             year=2016,
             paper="Johnson et al., Perceptual Losses, arXiv:1603.08155; Ulyanov et al., arXiv:1607.08022",
             lecture="deck 003: fast style transfer",
-            parameters=424_099,
-            gflops=2.775,  # at 256 x 256
+            parameters=276_131,
+            gflops=2.171,  # at 256 x 256
             licence="MIT",
             input="RGB in [0, 1], any size from 32 pixels a side",
             weights=WeightsFile(f"style_{_style.replace('-', '_')}.safetensors"),
