@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import gradio as gr
@@ -14,6 +13,7 @@ from cvdemo.action.timeline import decode_timeline, timeline
 from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import is_video, read_picture
+from cvdemo.ui.endpoints import models_of, settings_of, unchecked
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import component, read_settings
 
@@ -118,7 +118,7 @@ def action_settings() -> dict[str, Any]:
     Returns:
         A dictionary from the setting's name to its description.
     """
-    return {field.name: dataclasses.asdict(field) for field in _FIELDS}
+    return settings_of(_FIELDS)
 
 
 def action_models() -> list[dict[str, Any]]:
@@ -129,23 +129,12 @@ def action_models() -> list[dict[str, Any]]:
         A list of {"name", "title", "tier", "family", "parameters", "gflops", "actions", "frames", "rate", "available",
         "reason", "remedy"}.
     """
-    rows = []
-    for spec in registry.models(task=TASK):
-        state = registry.availability(spec)
-        seen = spec.extras[predict.CLIP]
-        rows.append({
-            "name": spec.name, "title": spec.title, "tier": spec.tier, "family": spec.family,
-            "parameters": spec.parameters, "gflops": spec.gflops, "actions": list(spec.categories),
-            "frames": seen.frames, "rate": seen.rate,
-            "available": state.ok, "reason": state.reason, "remedy": state.remedy,
-        })  # fmt: skip
-    return rows
+    return models_of(registry.models(task=TASK), _clip_facts)
 
 
-def _unchecked(widget: Any) -> Any:
-    """Leave checking to the settings: their message names the setting and its range, and they take None and text."""
-    widget.preprocess = lambda payload: payload
-    return widget
+def _clip_facts(spec: registry.ModelSpec) -> dict[str, Any]:
+    clip = spec.extras[predict.CLIP]
+    return {"actions": list(spec.categories), "frames": clip.frames, "rate": clip.rate}
 
 
 def add_action_api() -> None:
@@ -154,7 +143,7 @@ def add_action_api() -> None:
         clip = gr.File(label="clip", type="filepath")
         model = gr.Textbox(DEFAULT_MODEL, label="model")
         start, stride = gr.Number(0.0, label="start"), gr.Number(0.0, label="stride")
-        settings = [_unchecked(component(field)) for field in _FIELDS]
+        settings = [unchecked(component(field)) for field in _FIELDS]
         result = gr.JSON(label="result")
         button = gr.Button("Action")
     button.click(action, [clip, model, start, *settings], result, api_name="action", concurrency_id="action-api",

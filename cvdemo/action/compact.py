@@ -204,6 +204,7 @@ register(
         categories=EXERCISES,
         input="16 frames at 8 a second, middle square at 128 px, RGB in [0, 1]",
         weights=WeightsFile("compact_exercise.safetensors"),
+        borrowed={"backbone.": WeightsFile("compact_classifier.safetensors")},
         build=functools.partial(SlowFast, len(EXERCISES)),
         run=run_exercise,
         example=functools.partial(example_clip, EXERCISE_CLIP),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import gradio as gr
@@ -14,6 +13,7 @@ from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture, read_picture, save_picture
 from cvdemo.faces.detector import FaceSettings, decode_faces, infer_faces
+from cvdemo.ui.endpoints import models_of, settings_of, unchecked
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import component, picture_file, read_settings
 
@@ -147,7 +147,7 @@ def classify_settings() -> dict[str, Any]:
     Returns:
         A dictionary from the setting's name to its description.
     """
-    return {field.name: dataclasses.asdict(field) for field in _FIELDS}
+    return settings_of(_FIELDS)
 
 
 def classification_models() -> list[dict[str, Any]]:
@@ -158,21 +158,7 @@ def classification_models() -> list[dict[str, Any]]:
         A list of {"name", "title", "tier", "family", "parameters", "gflops", "classes", "available", "reason",
         "remedy"}.
     """
-    rows = []
-    for spec in registry.models(task=TASK):
-        state = registry.availability(spec)
-        rows.append({
-            "name": spec.name, "title": spec.title, "tier": spec.tier, "family": spec.family,
-            "parameters": spec.parameters, "gflops": spec.gflops, "classes": len(spec.categories),
-            "available": state.ok, "reason": state.reason, "remedy": state.remedy,
-        })  # fmt: skip
-    return rows
-
-
-def _unchecked(widget: Any) -> Any:
-    """Leave checking to the settings: their message names the setting and its range, and they take None and text."""
-    widget.preprocess = lambda payload: payload
-    return widget
+    return models_of(registry.models(task=TASK), lambda spec: {"classes": len(spec.categories)})
 
 
 def add_classification_api() -> None:
@@ -180,12 +166,12 @@ def add_classification_api() -> None:
     with gr.Column(visible=False):
         image = picture_file(label="image")
         model = gr.Textbox(DEFAULT_MODEL, label="model")
-        settings = [_unchecked(component(field)) for field in _FIELDS]
+        settings = [unchecked(component(field)) for field in _FIELDS]
         method, label = gr.Textbox(METHODS[0], label="method"), gr.Textbox("", label="label")
-        why_settings = [_unchecked(component(field)) for field in _WHY_FIELDS]
+        why_settings = [unchecked(component(field)) for field in _WHY_FIELDS]
         result, drawn = gr.JSON(label="result"), gr.File(label="picture")
-        face_threshold = _unchecked(gr.Number(FaceSettings().score_threshold, label="face_threshold"))
-        heat = _unchecked(gr.Number(EmotionSettings().temperature, label="temperature"))
+        face_threshold = unchecked(gr.Number(FaceSettings().score_threshold, label="face_threshold"))
+        heat = unchecked(gr.Number(EmotionSettings().temperature, label="temperature"))
         button, why_button, emotion_button = gr.Button("Classify"), gr.Button("Explain"), gr.Button("Emotions")
     shared: dict[str, Any] = {"concurrency_id": "classification-api", "concurrency_limit": 8}
     button.click(classify, [image, model, *settings], result, api_name="classify", **shared)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import gradio as gr
@@ -11,6 +10,7 @@ from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.media import read_picture, save_picture
 from cvdemo.detection.predict import DEFAULT_MODEL, TASK, DetectionSettings, decode, draw, infer
+from cvdemo.ui.endpoints import models_of, settings_of, unchecked
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import component, picture_file, read_settings
 
@@ -80,7 +80,7 @@ def detect_settings() -> dict[str, Any]:
     Returns:
         A dictionary from the setting's name to its description.
     """
-    return {field.name: dataclasses.asdict(field) for field in _FIELDS}
+    return settings_of(_FIELDS)
 
 
 def detection_models() -> list[dict[str, Any]]:
@@ -88,22 +88,9 @@ def detection_models() -> list[dict[str, Any]]:
     The detectors this server knows, and whether each can be used now.
 
     Returns:
-        A list of {"name", "title", "tier", "family", "parameters", "available", "reason", "remedy"}.
+        A list of {"name", "title", "tier", "family", "parameters", "gflops", "available", "reason", "remedy"}.
     """
-    rows = []
-    for spec in registry.models(task=TASK):
-        state = registry.availability(spec)
-        rows.append({
-            "name": spec.name, "title": spec.title, "tier": spec.tier, "family": spec.family,
-            "parameters": spec.parameters, "available": state.ok, "reason": state.reason, "remedy": state.remedy,
-        })  # fmt: skip
-    return rows
-
-
-def _unchecked(widget: Any) -> Any:
-    """Leave checking to the settings: their message names the setting and its range, and they take None and text."""
-    widget.preprocess = lambda payload: payload
-    return widget
+    return models_of(registry.models(task=TASK))
 
 
 def add_detection_api() -> None:
@@ -111,7 +98,7 @@ def add_detection_api() -> None:
     with gr.Column(visible=False):
         image = picture_file(label="image")
         model = gr.Textbox(DEFAULT_MODEL, label="model")
-        settings = [_unchecked(component(field)) for field in _FIELDS]
+        settings = [unchecked(component(field)) for field in _FIELDS]
         result, drawn = gr.JSON(label="result"), gr.File(label="picture")
         button = gr.Button("Detect")
     button.click(detect, [image, model, *settings], [result, drawn], api_name="detect",

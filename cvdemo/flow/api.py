@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import gradio as gr
@@ -14,6 +13,7 @@ from cvdemo.flow import predict
 from cvdemo.flow.files import read_flow, write_flow
 from cvdemo.flow.metrics import score
 from cvdemo.flow.predict import DEFAULT_MODEL, TASK, FlowSettings
+from cvdemo.ui.endpoints import models_of, settings_of, unchecked
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import component, picture_file, read_settings
 
@@ -98,7 +98,7 @@ def flow_settings() -> dict[str, Any]:
     Returns:
         A dictionary from the setting's name to its description.
     """
-    return {field.name: dataclasses.asdict(field) for field in _FIELDS}
+    return settings_of(_FIELDS)
 
 
 def flow_models() -> list[dict[str, Any]]:
@@ -109,21 +109,7 @@ def flow_models() -> list[dict[str, Any]]:
         A list of {"name", "title", "tier" (compact, full or classical), "family", "parameters", "gflops", "available",
         "reason", "remedy"}.
     """
-    rows = []
-    for spec in registry.models(task=TASK):
-        state = registry.availability(spec)
-        rows.append({
-            "name": spec.name, "title": spec.title, "tier": spec.tier, "family": spec.family,
-            "parameters": spec.parameters, "gflops": spec.gflops, "available": state.ok, "reason": state.reason,
-            "remedy": state.remedy,
-        })  # fmt: skip
-    return rows
-
-
-def _unchecked(widget: Any) -> Any:
-    """Leave checking to the settings: their message names the setting and its range, and they take None and text."""
-    widget.preprocess = lambda payload: payload
-    return widget
+    return models_of(registry.models(task=TASK))
 
 
 def add_flow_api() -> None:
@@ -133,7 +119,7 @@ def add_flow_api() -> None:
         truth = gr.File(label="truth", type="filepath")
         model = gr.Textbox(DEFAULT_MODEL, label="model")
         backward = gr.Checkbox(False, label="backward")
-        settings = [_unchecked(component(field)) for field in _FIELDS]
+        settings = [unchecked(component(field)) for field in _FIELDS]
         result = gr.JSON(label="result")
         drawn, written = gr.File(label="picture"), gr.File(label="flow")
         button = gr.Button("Flow")

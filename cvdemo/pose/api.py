@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import gradio as gr
@@ -12,6 +11,7 @@ from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import read_picture, save_picture
 from cvdemo.pose import predict
 from cvdemo.pose.predict import DEFAULT_MODEL, TASK, PoseSettings
+from cvdemo.ui.endpoints import models_of, settings_of, unchecked
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import component, picture_file, read_settings
 
@@ -84,7 +84,7 @@ def pose_settings() -> dict[str, Any]:
     Returns:
         A dictionary from the setting's name to its description.
     """
-    return {field.name: dataclasses.asdict(field) for field in _FIELDS}
+    return settings_of(_FIELDS)
 
 
 def pose_models() -> list[dict[str, Any]]:
@@ -95,21 +95,7 @@ def pose_models() -> list[dict[str, Any]]:
         A list of {"name", "title", "tier", "family", "parameters", "gflops", "joints", "available", "reason",
         "remedy"}.
     """
-    rows = []
-    for spec in registry.models(task=TASK):
-        state = registry.availability(spec)
-        rows.append({
-            "name": spec.name, "title": spec.title, "tier": spec.tier, "family": spec.family,
-            "parameters": spec.parameters, "gflops": spec.gflops, "joints": list(spec.categories),
-            "available": state.ok, "reason": state.reason, "remedy": state.remedy,
-        })  # fmt: skip
-    return rows
-
-
-def _unchecked(widget: Any) -> Any:
-    """Leave checking to the settings: their message names the setting and its range, and they take None and text."""
-    widget.preprocess = lambda payload: payload
-    return widget
+    return models_of(registry.models(task=TASK), lambda spec: {"joints": list(spec.categories)})
 
 
 def add_pose_api() -> None:
@@ -117,7 +103,7 @@ def add_pose_api() -> None:
     with gr.Column(visible=False):
         image = picture_file(label="image")
         model = gr.Textbox(DEFAULT_MODEL, label="model")
-        settings = [_unchecked(component(field)) for field in _FIELDS]
+        settings = [unchecked(component(field)) for field in _FIELDS]
         result, drawn = gr.JSON(label="result"), gr.File(label="picture")
         button = gr.Button("Pose")
     button.click(pose, [image, model, *settings], [result, drawn], api_name="pose", concurrency_id="pose-api",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import gradio as gr
@@ -13,6 +12,7 @@ from cvdemo.core.media import Picture, encode_picture, read_picture
 from cvdemo.segmentation import export
 from cvdemo.segmentation.overlay_view import index_map
 from cvdemo.segmentation.predict import DEFAULT_MODEL, TASK, SegmentationSettings, decode, draw, infer
+from cvdemo.ui.endpoints import models_of, settings_of, unchecked
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import component, picture_file, read_settings
 
@@ -102,7 +102,7 @@ def segment_settings() -> dict[str, Any]:
     Returns:
         A dictionary from the setting's name to its description.
     """
-    return {field.name: dataclasses.asdict(field) for field in _FIELDS}
+    return settings_of(_FIELDS)
 
 
 def segmentation_models() -> list[dict[str, Any]]:
@@ -113,21 +113,10 @@ def segmentation_models() -> list[dict[str, Any]]:
         A list of {"name", "title", "tier", "family", "kind" (semantic or instances), "parameters", "gflops",
         "classes", "available", "reason", "remedy"}.
     """
-    rows = []
-    for spec in registry.models(task=TASK):
-        state = registry.availability(spec)
-        rows.append({
-            "name": spec.name, "title": spec.title, "tier": spec.tier, "family": spec.family,
-            "kind": spec.extras.get("kind", "semantic"), "parameters": spec.parameters, "gflops": spec.gflops,
-            "classes": list(spec.categories), "available": state.ok, "reason": state.reason, "remedy": state.remedy,
-        })  # fmt: skip
-    return rows
-
-
-def _unchecked(widget: Any) -> Any:
-    """Leave checking to the settings: their message names the setting and its range, and they take None and text."""
-    widget.preprocess = lambda payload: payload
-    return widget
+    return models_of(
+        registry.models(task=TASK),
+        lambda spec: {"kind": spec.extras.get("kind", "semantic"), "classes": list(spec.categories)},
+    )
 
 
 def add_segmentation_api() -> None:
@@ -135,7 +124,7 @@ def add_segmentation_api() -> None:
     with gr.Column(visible=False):
         image, behind = picture_file(label="image"), picture_file(label="behind")
         model = gr.Textbox(DEFAULT_MODEL, label="model")
-        settings = [_unchecked(component(field)) for field in _FIELDS]
+        settings = [unchecked(component(field)) for field in _FIELDS]
         result, drawn, mask = gr.JSON(label="result"), gr.File(label="picture"), gr.File(label="mask")
         button = gr.Button("Segment")
     button.click(

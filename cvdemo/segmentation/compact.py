@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -76,6 +78,7 @@ def _register(
     parameters: int,
     gflops: float,
     metrics: dict[str, float],
+    borrowed: Mapping[str, WeightsFile] = MappingProxyType({}),
 ) -> None:
     register(
         ModelSpec(
@@ -95,6 +98,7 @@ def _register(
             categories=categories,
             input=f"longest side {long_side} px, padded to multiples of 32, RGB in [0, 1]",
             weights=WeightsFile(filename),
+            borrowed=borrowed,
             build=functools.partial(CompactUNet, len(categories)),
             run=functools.partial(run, name=name, categories=categories, long_side=long_side),
             example=example_picture,
@@ -106,12 +110,13 @@ def _register(
     )
 
 
+_VOC_FILENAME = "compact_segmentation.safetensors"
 _register(
     SPEC_NAME,
     "Compact U-Net, 21 classes (ships with cvdemo)",
     VOC_CLASSES,
     LONG_SIDE,
-    "compact_segmentation.safetensors",
+    _VOC_FILENAME,
     parameters=1_715_781,
     gflops=0.75,  # at 384 x 288
     metrics={
@@ -128,4 +133,5 @@ _register(
     parameters=1_715_451,
     gflops=1.24,  # at 480 x 384
     metrics={"CamVid test, mean IoU of 11 classes": 0.535},
+    borrowed={"backbone.": WeightsFile(_VOC_FILENAME)},
 )
