@@ -8,7 +8,6 @@ Folders of actions that the model does not know are left out and named.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 from cvdemo.classification.evaluate import ProgressLine, summarise
 from cvdemo.core.errors import InputError
-from cvdemo.core.files import written_whole
+from cvdemo.core.report import hand_over
 
 STILLS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 CLIPS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".gif", ".ogv"})
@@ -154,13 +153,7 @@ def run(args: argparse.Namespace) -> int:
     categories = predict.model_spec(model).categories
     labelled_files(args.data, categories)  # says at once what is wrong with the folder, before a model is loaded
     result = evaluate(args.data, scores_by(model), categories, model=model, progress=ProgressLine())
-    if args.json == "-":
-        print(json.dumps(result, indent=1))
-        return 0
-    if args.json is not None:
-        with written_whole(Path(args.json)) as part:
-            part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(table(result))
+    hand_over(result, args.json, table(result))
     return 0
 
 

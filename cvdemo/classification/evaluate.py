@@ -8,7 +8,6 @@ prints in the same way.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +18,8 @@ import numpy as np
 
 from cvdemo.classification.labels import IMAGENET_CLASSES, INDEX_OF_WORDNET
 from cvdemo.core.errors import CvDemoError, InputError
-from cvdemo.core.files import written_whole
 from cvdemo.core.media import read_picture
+from cvdemo.core.report import hand_over
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Report = Callable[[int, int], None]
@@ -197,7 +196,8 @@ def run(args: argparse.Namespace) -> int:
         return predict.infer(pixels, model).raw.logits
 
     categories = registry.get(model).categories
-    _print(evaluate(args.images, scores_of, categories, model=model, progress=ProgressLine()), args.json)
+    result = evaluate(args.images, scores_of, categories, model=model, progress=ProgressLine())
+    hand_over(result, args.json, table(result))
     return 0
 
 
@@ -211,18 +211,9 @@ def run_emotion(args: argparse.Namespace) -> int:
     model = registry.get(args.model or DEFAULT_MODEL)
     if model.task != "emotion":
         raise CvDemoError(f"{model.name} does not tell emotions.", hint=f"Use {DEFAULT_MODEL}.")
-    _print(evaluate_emotion(args.images, model.name, progress=ProgressLine()), args.json)
+    result = evaluate_emotion(args.images, model.name, progress=ProgressLine())
+    hand_over(result, args.json, table(result))
     return 0
-
-
-def _print(result: Mapping[str, Any], target: str | None) -> None:
-    if target == "-":
-        print(json.dumps(result, indent=1))
-        return
-    if target is not None:
-        with written_whole(Path(target)) as part:
-            part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(table(result))
 
 
 class ProgressLine:

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from cvdemo.core.errors import InputError
-from cvdemo.core.files import written_whole
 from cvdemo.core.media import read_picture
+from cvdemo.core.report import hand_over
 from cvdemo.detection.candidates import Detections
 from cvdemo.detection.coco_evaluation import coco_metrics
 from cvdemo.detection.labels import NAME_OF_ID
@@ -257,13 +257,7 @@ def run(args: argparse.Namespace) -> int:
     result = evaluate(
         args.annotations, args.images, predict, ids, model=model, skip_missing=args.skip_missing, progress=_Progress()
     )
-    if args.json == "-":
-        print(json.dumps(result, indent=1))
-        return 0
-    if args.json is not None:
-        with written_whole(Path(args.json)) as target:
-            target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(_table(result))
+    hand_over(result, args.json, _table(result))
     return 0
 
 

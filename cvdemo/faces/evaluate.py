@@ -7,7 +7,6 @@ count, are neither asked for nor held against the detector.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from cvdemo.core.errors import InputError
-from cvdemo.core.files import written_whole
 from cvdemo.core.media import read_picture
+from cvdemo.core.report import hand_over
 from cvdemo.detection.average_precision import average_precision, greedy_match, precision_recall
 from cvdemo.detection.evaluate import read_annotations, read_ids
 from cvdemo.detection.nms import iou_matrix
@@ -203,17 +202,16 @@ def run(args: argparse.Namespace) -> int:
     result = evaluate(
         args.annotations, args.images, find, threshold=wanted, ids=ids, smallest=args.smallest, sure=args.sure
     ) | {"model": model}
-    text = json.dumps(result, indent=1) + "\n"
-    if args.json == "-":
-        print(text, end="")
-        return 0
-    if args.json is not None:
-        with written_whole(Path(args.json)) as target:
-            target.write_text(text, encoding="utf-8")
-    print(f"{model} on {result['images']} pictures with {result['faces']} faces")
-    for name in ("recall", "precision", "AP50"):
-        print(f"  {name:<10} {100 * result[name]:5.1f}" if result[name] >= 0 else f"  {name:<10}     -")
+    hand_over(result, args.json, table(result))
+    return 0
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result for people."""
+    lines = [f"{result['model']} on {result['images']} pictures with {result['faces']} faces"]
+    measures = ((name, result[name]) for name in ("recall", "precision", "AP50"))
+    lines += [f"  {name:<10} {100 * value:5.1f}" if value >= 0 else f"  {name:<10}     -" for name, value in measures]
     error, median = result["landmark_error"], result["landmark_error_median"]
     if error >= 0:
-        print(f"  landmarks  {error:5.1f} % of the eye distance off on average, median {median:.1f} %")
-    return 0
+        lines.append(f"  landmarks  {error:5.1f} % of the eye distance off on average, median {median:.1f} %")
+    return "\n".join(lines)

@@ -11,7 +11,7 @@ import argparse
 import functools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from cvdemo.core.errors import InputError
 from cvdemo.core.files import written_whole
 from cvdemo.core.media import read_picture
+from cvdemo.core.report import hand_over
 from cvdemo.faces import verification
 
 NOT_FOUND = -1.0  # the similarity of a pair with a picture in which no face was found: refused by every real threshold
@@ -208,16 +209,16 @@ def run(args: argparse.Namespace) -> int:
     if args.curves is not None:
         with written_whole(args.curves) as target:
             target.write_text(json.dumps({"model": name, **counts, **curves_of(scores, pairs)}), encoding="utf-8")
-    text = json.dumps(result, indent=1) + "\n"
-    if args.json == "-":
-        print(text, end="")
-        return 0
-    if args.json is not None:
-        with written_whole(Path(args.json)) as target:
-            target.write_text(text, encoding="utf-8")
-    print(f"{name} on {result['pairs']} pairs of {result['pictures']} pictures")
-    print(f"  accuracy      {100 * result['accuracy']:5.2f} % (std over folds {100 * result['std']:.2f})")
-    print(f"  EER           {100 * result['eer']:5.2f} %")
-    print(f"  TAR@FAR=1e-2  {100 * result['tar@far=1e-2']:5.2f} %")
-    print(f"  best threshold {result['threshold']:.3f}; no face found in {result['faces_not_found']} pictures")
+    hand_over(result, args.json, table(result))
     return 0
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result for people."""
+    return "\n".join((
+        f"{result['model']} on {result['pairs']} pairs of {result['pictures']} pictures",
+        f"  accuracy      {100 * result['accuracy']:5.2f} % (std over folds {100 * result['std']:.2f})",
+        f"  EER           {100 * result['eer']:5.2f} %",
+        f"  TAR@FAR=1e-2  {100 * result['tar@far=1e-2']:5.2f} %",
+        f"  best threshold {result['threshold']:.3f}; no face found in {result['faces_not_found']} pictures",
+    ))  # fmt: skip

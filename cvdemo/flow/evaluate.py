@@ -8,7 +8,6 @@ our own generator with large motion, always the same for the same photographs.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from cvdemo.core.errors import InputError
-from cvdemo.core.files import written_whole
 from cvdemo.core.media import read_picture
+from cvdemo.core.report import hand_over
 from cvdemo.flow.files import read_flow
 from cvdemo.flow.metrics import FlowScore, score
 from cvdemo.flow.raw import DEFAULT_ITERATIONS
@@ -171,13 +170,7 @@ def run(args: argparse.Namespace) -> int:
         photos = load_photos([Source(args.photos)]) if args.photos else np.zeros((0, 1, 1, 3), np.uint8)
         pairs = synthetic_pairs(args.synthetic, photos, replace(LARGE_MOTION, motion=args.motion))
     result = evaluate(pairs, method, model=model, progress=_report)
-    if args.json == "-":
-        print(json.dumps(result, indent=1))
-        return 0
-    if args.json is not None:
-        with written_whole(Path(args.json)) as target:
-            target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(_table(result))
+    hand_over(result, args.json, _table(result))
     return 0
 
 

@@ -7,7 +7,6 @@ taken over people with enough labelled joints who are large enough; OKS-AP over 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from cvdemo.core.errors import InputError
-from cvdemo.core.files import written_whole
 from cvdemo.core.media import read_picture
+from cvdemo.core.report import hand_over
 from cvdemo.detection.evaluate import DataSet, read_annotations, read_ids
 from cvdemo.detection.nms import iou_matrix
 from cvdemo.pose.metrics import coco_keypoint_metrics, head_sizes, oks, pck, torso_diagonals
@@ -246,13 +245,7 @@ def run(args: argparse.Namespace) -> int:
         args.annotations, args.images, predict, ids, model=model, boxes=args.boxes, min_joints=args.min_joints,
         min_side=args.min_side, skip_missing=args.skip_missing, progress=_report,
     )  # fmt: skip
-    if args.json == "-":
-        print(json.dumps(result, indent=1))
-        return 0
-    if args.json is not None:
-        with written_whole(Path(args.json)) as target:
-            target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(_table(result))
+    hand_over(result, args.json, _table(result))
     return 0
 
 

@@ -14,7 +14,6 @@ outline is then a false alarm. Where all objects are outlined the two agree.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from cvdemo.core.errors import InputError
-from cvdemo.core.files import written_whole
 from cvdemo.core.media import read_picture
+from cvdemo.core.report import hand_over
 from cvdemo.detection.evaluate import read_ids
 from cvdemo.segmentation import rle
 from cvdemo.segmentation.ground_truth import box_mask, paint, read_coco, read_truth
@@ -245,13 +244,7 @@ def run(args: argparse.Namespace) -> int:
 
     categories = VOC_CLASSES if spec.extras.get("kind") == "instances" else spec.categories
     report = evaluate(pairs, predict, categories, names=names, model=model, progress=_progress)
-    if args.json == "-":
-        print(json.dumps(report, indent=1))
-        return 0
-    if args.json is not None:
-        with written_whole(Path(args.json)) as target:
-            target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(table(report))
+    hand_over(report, args.json, table(report))
     return 0
 
 

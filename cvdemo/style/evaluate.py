@@ -8,7 +8,6 @@ Reported are AdaIN's reduction beside the optimisation's and the ratio of their 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +17,8 @@ import numpy as np
 
 from cvdemo.core.engine import Engine
 from cvdemo.core.errors import InputError
-from cvdemo.core.files import written_whole
 from cvdemo.core.media import read_picture
+from cvdemo.core.report import hand_over
 from cvdemo.style.measure import measure
 from cvdemo.style.models import ADAIN, COMPACT_ENCODER
 from cvdemo.style.predict import decode, infer, optimise
@@ -123,13 +122,7 @@ def run(args: argparse.Namespace) -> int:
         styles = [(name, load_style(name)) for name in list(STYLES)[: args.style_count]]
     settings = StyleSettings.from_arguments(args)
     report = evaluate(contents, styles, settings, model=args.encoder, judge=args.judge, progress=_progress)
-    if args.json == "-":
-        print(json.dumps(report, indent=1))
-        return 0
-    if args.json is not None:
-        with written_whole(Path(args.json)) as target:
-            target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(table(report))
+    hand_over(report, args.json, table(report))
     return 0
 
 
