@@ -6,6 +6,7 @@ Everything takes and returns (H, W, 3) uint8 RGB and leaves its arguments as the
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
@@ -16,6 +17,9 @@ RIM, PLATE, INK = (20, 20, 20), (250, 250, 250), (16, 16, 16)
 OCCLUDED = (230, 159, 0)  # orange of Okabe and Ito, striped, so that it differs without colour too
 WHEEL_SHARE = 0.18  # of the picture's shorter side
 _SHADES = 256
+MOST_ARROWS = 1500
+_LEAST_ARROW = 0.5  # pixels of motion
+_ARROW_HUES = 48
 
 
 def greyed(pixels: np.ndarray) -> np.ndarray:
@@ -45,33 +49,49 @@ def draw_arrows(
     """Arrows on a grid, coloured by direction, over the picture in grey.
 
     Args:
-        spacing: pixels between arrows. scale: length of an arrow in pixels for each pixel of motion.
+        spacing: pixels between arrows, and more where there would be over 1,500 of them.
+        scale: length of an arrow in pixels for each pixel of motion.
         width: of the lines. Motion under half a pixel, and the unknown, get a dot and nothing.
     """
     out = cv2.convertScaleAbs(greyed(pixels), alpha=0.62, beta=60)
     height, width_of = flow.shape[:2]
+    spacing = max(spacing, math.ceil(math.sqrt(height * width_of / MOST_ARROWS)))
     rows = np.arange(spacing // 2, height, spacing)
     columns = np.arange(spacing // 2, width_of, spacing)
     if not len(rows) or not len(columns):
         return out
-    grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    roots = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     # the median of a small neighbourhood would be calmer, but an arrow should say what the field has at its root
-    there = flow[grid[:, 1], grid[:, 0]]
+    there = flow[roots[:, 1], roots[:, 0]]
     known = known_mask(there)
-    length = np.where(known, magnitude(np.where(known[:, None], there, 0)), 0)
-    colours = flow_to_colour(_saturated(np.where(known[:, None], there, 0))[None], 1.0)[0]
-    ends = np.clip(grid + np.where(known[:, None], there, 0) * scale, -4000, 8000)
-    for (x, y), end, pixels_moved, ok, colour in zip(grid.tolist(), ends, length, known, colours.tolist()):
-        if not ok:
-            continue
-        if pixels_moved < 0.5:
-            cv2.circle(out, (x, y), max(1, width - 1), RIM, -1, cv2.LINE_AA)
-            continue
-        tip = (round(float(end[0])), round(float(end[1])))
-        head = min(0.45, max(0.15, (3.0 + 2 * width) / max(pixels_moved * scale, 1e-6)))
-        cv2.arrowedLine(out, (x, y), tip, RIM, width + 2, cv2.LINE_AA, tipLength=head)
-        cv2.arrowedLine(out, (x, y), tip, colour, width, cv2.LINE_AA, tipLength=head)
+    roots, there = roots[known], there[known]
+    length = magnitude(there)
+    for x, y in roots[length < _LEAST_ARROW].tolist():
+        cv2.circle(out, (x, y), max(1, width - 1), RIM, -1)
+    moves = length >= _LEAST_ARROW
+    lines = _arrow_lines(roots[moves], there[moves] * scale, width)
+    cv2.polylines(out, list(lines), False, RIM, width + 2, cv2.LINE_AA)
+    direction = np.arctan2(there[moves, 1], there[moves, 0])
+    hue = np.floor(direction / (2 * np.pi) * _ARROW_HUES).astype(int) % _ARROW_HUES
+    middle = (np.arange(_ARROW_HUES) + 0.5) * 2 * np.pi / _ARROW_HUES
+    colours = flow_to_colour(np.stack([np.cos(middle), np.sin(middle)], axis=-1)[None].astype(np.float32), 1.0)[0]
+    for index in np.unique(hue).tolist():  # one call a colour: a call an arrow takes longer than the drawing
+        cv2.polylines(out, list(lines[hue == index]), False, colours[index].tolist(), width, cv2.LINE_AA)
     return out
+
+
+def _arrow_lines(roots: np.ndarray, moved: np.ndarray, width: int) -> np.ndarray:
+    """(N, 5, 2) int32: each arrow as one line from its root to the tip, and round the head back to the tip.
+
+    roots, moved: (N, 2) x y in pixels. The head is as long as the line is wide, and at most half of the arrow.
+    """
+    moved = np.clip(moved, -4000, 4000).astype(np.float64)
+    length = np.maximum(magnitude(moved), 1e-6)[:, None]
+    head = np.clip((3.0 + 2 * width) / length, 0.15, 0.45) * moved
+    side = np.stack([-head[:, 1], head[:, 0]], axis=-1)
+    tips = roots + moved
+    points = np.stack([roots.astype(np.float64), tips, tips - head + side, tips, tips - head - side], axis=1)
+    return np.rint(points).astype(np.int32)
 
 
 def _saturated(flow: np.ndarray) -> np.ndarray:

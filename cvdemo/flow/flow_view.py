@@ -22,7 +22,7 @@ from cvdemo.flow.files import flo_bytes, kitti_bytes, npy_bytes
 from cvdemo.flow.histograms import FlowHistograms, histograms
 from cvdemo.flow.predict import FlowInference, FlowSettings, decode
 from cvdemo.flow.raw import rescale_flow
-from cvdemo.flow.tab_shared import Look, Pair, Truth, full_size, mean_error, timing_line
+from cvdemo.flow.tab_shared import Look, Truth, full_size, mean_error, timing_line
 from cvdemo.flow.warp import backward_warp, warp_error
 
 COLOUR, ARROWS, MAGNITUDE, FRAMES, WARPED, ERROR, OCCLUSION = (
@@ -41,6 +41,7 @@ KINDS: dict[str, str] = {
     "png": "PNG", "flo": ".flo", "kitti": "KITTI PNG", "npy": "npy", "csv": "Histograms CSV", "json": "JSON",
 }  # fmt: skip
 _ERROR_FULL = 60.0  # grey levels of the brightest colour in the map of warp errors
+_COUNTED = 100_000  # pixels, about: the charts cannot show what more would change
 _SHOWN_SIDE = 640  # smaller pictures are enlarged before lines and letters are drawn
 
 
@@ -77,7 +78,7 @@ def render(
     decoded = (perf_counter() - started) * 1e3
     full = maximum or settings.maximum or robust_maximum(field.flow)
     started = perf_counter()
-    pixels, other, names = paint(look.pair, field, settings, full, projector)
+    pixels, other, names = paint(look, field, settings, full, projector)
     drawn = (perf_counter() - started) * 1e3
     sentence = words(look, field, settings.view, truth)
     return Rendered(
@@ -103,16 +104,18 @@ def charts_of(look: Look, made: Rendered) -> str:
 
 
 def paint(
-    pair: Pair, field: FlowField, settings: FlowSettings, maximum: float, projector: bool = False
+    look: Look, field: FlowField, settings: FlowSettings, maximum: float, projector: bool = False
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, str]]:
     """The picture of one look, the one to swap it with and their names."""
-    first, flow, view = pair.first, field.flow, settings.view
+    pair, flow, view = look.pair, field.flow, settings.view
+    first = pair.first
     if view == FRAMES:
         return first, pair.second, ("First frame", "Second frame")
     if view == WARPED:
-        return first, backward_warp(pair.second, flow), ("First frame", "Second, warped back")
+        warped = look.recall(("warped", field.iteration), lambda: backward_warp(pair.second, flow))
+        return first, warped, ("First frame", "Second, warped back")
     if view == ERROR:
-        error = drawing.shaded(warp_error(first, pair.second, flow), _ERROR_FULL)
+        error = drawing.shaded(error_of(look, field), _ERROR_FULL)
         over = drawing.blend(drawing.greyed(first), error, settings.opacity)
         return drawing.add_scale(_large(over), _ERROR_FULL, "grey levels", projector), None, ("", "")
     if view == OCCLUSION:
@@ -128,7 +131,8 @@ def paint(
             canvas, _large_flow(flow, canvas.shape[:2]), maximum, spacing, settings.arrow_scale, 3 if projector else 2
         )
         return drawing.add_wheel(arrows, maximum, projector), None, ("", "")
-    over = _marked(drawing.draw_colour(first, flow, maximum, settings.opacity), field, settings)
+    colours = look.recall(("colours", field.iteration, maximum), lambda: flow_to_colour(flow, maximum))
+    over = _marked(drawing.blend(drawing.greyed(first), colours, settings.opacity), field, settings)
     return drawing.add_wheel(_large(over), maximum, projector), None, ("", "")
 
 
@@ -184,8 +188,9 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def charts_html(flow: np.ndarray, maximum: float) -> str:
-    """Histograms of speed and of direction."""
-    found = histograms(flow, maximum)
+    """Histograms of speed and of direction, of every second or third pixel of a large field."""
+    step = max(1, math.isqrt(flow.shape[0] * flow.shape[1] // _COUNTED))
+    found = histograms(flow[::step, ::step], maximum)
     return f'<div class="beside">{_speed_svg(found)}{_direction_svg(found)}</div>'
 
 

@@ -61,12 +61,14 @@ class Look:
     kept: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
 
     def recall(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What was worked out under the key, else what ``make`` returns; the last few are kept."""
+        """What was worked out under the key, else what ``make`` returns; the last used are kept."""
         known: T | None = self.kept.get(key)
         if known is None:
             known = self.kept[key] = make()
             while len(self.kept) > _MOST_KEPT:
                 self.kept.popitem(last=False)
+        else:
+            self.kept.move_to_end(key)
         return known
 
 

@@ -55,6 +55,23 @@ def test_arrows_point_where_the_flow_goes():
     assert abs(rows.mean() - 15) < 1
 
 
+def test_there_are_never_more_arrows_than_can_be_told_apart():
+    flow, here = flow_to(4, 2, 480, 640), picture(480, 640)
+    widest = int(np.ceil(np.sqrt(480 * 640 / draw.MOST_ARROWS)))
+    assert widest > 6
+    assert (draw.draw_arrows(here, flow, 5.0, spacing=6) == draw.draw_arrows(here, flow, 5.0, spacing=widest)).all()
+    assert (draw.draw_arrows(here, flow, 5.0, spacing=24) != draw.draw_arrows(here, flow, 5.0, spacing=widest)).any()
+
+
+@pytest.mark.parametrize("degrees", [0, 45, 135, 200, 300])
+def test_an_arrow_has_the_colour_of_its_direction(degrees):
+    x, y = 24 * np.cos(np.radians(degrees)), 24 * np.sin(np.radians(degrees))
+    out = draw.draw_arrows(np.full((90, 120, 3), 128, np.uint8), flow_to(x, y), 5.0, spacing=80, width=5)
+    expected = flow_to_colour(np.float32([[[x, y]]]), np.hypot(x, y))[0, 0].astype(int)
+    at = np.rint((40 + x / 2, 40 + y / 2)).astype(int)
+    assert np.abs(out[at[1], at[0]].astype(int) - expected).max() < 45  # 48 hues
+
+
 def test_unknown_flow_has_no_arrow():
     flow = flow_to(9, 0)
     flow[:] = np.nan
