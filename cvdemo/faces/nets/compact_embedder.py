@@ -16,7 +16,7 @@ from cvdemo.classification.nets.compact_backbone import ConvBnRelu, PartialStage
 
 SIZE = 112  # pixels, both sides of the aligned face
 DIMENSIONS = 128
-WIDTHS = (32, 64, 128, 256)
+WIDTHS = (32, 64, 128, 224)
 DEPTHS = (2, 3, 1)
 LAST_MAP = SIZE // 16
 
@@ -41,8 +41,8 @@ class CompactEmbedder(nn.Module):
         x = self.stem(normalise(x))  # (B, 32, 56, 56)
         x = self.stage2(x)  # (B, 64, 28, 28)
         x = self.stage3(x)  # (B, 128, 14, 14)
-        x = self.stage4(x)  # (B, 256, 7, 7)
-        x = self.gather_norm(self.gather(x))  # (B, 256, 1, 1)
+        x = self.stage4(x)  # (B, 224, 7, 7)
+        x = self.gather_norm(self.gather(x))  # (B, 224, 1, 1)
         return self.project(torch.flatten(x, 1))  # (B, 128)
 
     def fuse(self) -> CompactEmbedder:
