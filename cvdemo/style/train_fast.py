@@ -4,8 +4,9 @@
 --minutes 40``
 
 As in Johnson et al. 2016 (arXiv:1603.08155): the network's picture of a photo must have the photo's features at
-relu3_2 and the style's Gram matrices, with a little total variation; all relative (``losses``). ``--style`` is one of
-the program's own styles or a picture's file. ``style_NAME.safetensors`` in the output folder is what ships.
+relu3_2, the style's Gram matrices and its colours, with some total variation; all relative (``losses``).
+``--style`` is one of the program's own styles or a picture's file. ``style_NAME.safetensors`` in the output folder is
+what ships.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ CONTENT_LAYER = "relu3_2"
 class FastLoss:
     """The loss of a batch of photos (B, S, S, 3) uint8 for one style picture (H, W, 3) uint8.
 
-    style_weight, tv_weight: beside the content's, which is 1.
+    style_weight (of Gram matrices and colours), tv_weight: beside the content's, which is 1.
     """
 
     def __init__(self, encoder: CompactVgg, style: np.ndarray, style_weight: float, tv_weight: float) -> None:
         self.encoder, self.style_weight, self.tv_weight = encoder, style_weight, tv_weight
         device = next(encoder.parameters()).device
+        self.style = to_tensor(style).to(device)
         with torch.no_grad():
-            found = encoder.activations(to_tensor(style).to(device), STYLE_LAYERS)
+            found = encoder.activations(self.style, STYLE_LAYERS)
             self.grams = {name: losses.gram(value) for name, value in found.items()}
 
     def __call__(self, network: nn.Module, batch: np.ndarray) -> tuple[Tensor, dict[str, float]]:
@@ -57,8 +59,9 @@ class FastLoss:
         targets = {name: target.expand(len(x), -1, -1) for name, target in self.grams.items()}
         content, style = losses.content_loss(seen, aim), losses.style_loss(seen, targets)
         rough = losses.total_variation(made)
-        total = content + self.style_weight * style + self.tv_weight * rough
-        figures = {"loss": total, "content": content, "style": style, "variation": rough}
+        colours = losses.colour_loss(made, self.style.expand(len(x), -1, -1, -1))
+        total = content + self.style_weight * (style + colours) + self.tv_weight * rough
+        figures = {"loss": total, "content": content, "style": style, "colours": colours, "variation": rough}
         return total, {name: float(value.detach()) for name, value in figures.items()}
 
 
@@ -76,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=160, help="side of the training pictures, a multiple of 4")
     parser.add_argument("--style-size", type=int, default=256, help="longer side of the style picture")
     parser.add_argument("--style-weight", type=float, default=5.0)
-    parser.add_argument("--tv-weight", type=float, default=0.05)
+    parser.add_argument("--tv-weight", type=float, default=3.0)
     training.add_arguments(parser, minutes=40, batch=4, rate=1.5e-3)
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)

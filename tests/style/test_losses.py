@@ -140,3 +140,21 @@ def test_an_empty_target_gives_no_infinity():
     zero = torch.zeros(1, 2, 3, 3)
     assert float(losses.style_loss({"a": zero}, {"a": losses.gram(zero)})) == 0.0
     assert np.isfinite(float(losses.content_loss({"a": zero + 1}, {"a": zero})))
+
+
+def test_colour_loss_is_that_of_cells_of_four_pixels(rng):
+    picture, style = (rng.random((2, 3, 16, 20)).astype(np.float32) for _ in range(2))
+
+    def figures(x):
+        cells = x.reshape(2, 3, 4, 4, 5, 4).mean((3, 5))
+        return np.stack([cells.mean((2, 3)), cells.std((2, 3))])
+
+    expected = np.square(figures(picture) - figures(style)).sum() / np.square(figures(style)).sum()
+    found = losses.colour_loss(torch.from_numpy(picture), torch.from_numpy(style))
+    assert float(found) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_colour_loss_does_not_see_patterns_finer_than_its_cells():
+    chessboard = (torch.arange(16)[:, None] + torch.arange(16)) % 2
+    grey = torch.full((1, 3, 16, 16), 0.5)
+    assert float(losses.colour_loss(chessboard.float().expand(1, 3, 16, 16), grey)) == pytest.approx(0, abs=1e-8)

@@ -12,7 +12,7 @@ from cvdemo.core.errors import InputError
 from cvdemo.core.registry import get
 from cvdemo.core.weights import apply_state, joined_state, load_state
 from cvdemo.style import losses, train_adain, train_encoder, train_fast, training_data
-from cvdemo.style.nets.adain_decoder import AdaInNetwork
+from cvdemo.style.nets.adain_decoder import LAYER, AdaInNetwork
 from cvdemo.style.nets.compact_vgg import LAYERS, CompactVgg, VggClassifier, mean_activations
 from cvdemo.style.nets.transformer_net import TransformerNet
 from cvdemo.style.raw import adain as numpy_adain
@@ -81,7 +81,7 @@ def steps(network, loss, batch, count, rate):
 def test_the_decoders_loss_falls(encoder_file):
     torch.manual_seed(1)
     encoder = train_adain.load_encoder(encoder_file, torch.device("cpu"))
-    loss = train_adain.AdaInLoss(encoder, 2.0, 0.01)
+    loss = train_adain.AdaInLoss(encoder, 2.0, 10.0, 0.01)
     rng = np.random.default_rng(0)
     batch = tuple(rng.integers(0, 256, (2, 32, 32, 3), np.uint8) for _ in range(2))
     found = steps(train_adain.DecoderOnly(), loss, batch, 12, 2e-3)
@@ -96,6 +96,26 @@ def test_the_feed_forward_loss_falls(encoder_file):
     loss = train_fast.FastLoss(encoder, rng.integers(0, 256, (40, 40, 3), np.uint8), 5.0, 0.01)
     found = steps(TransformerNet(), loss, rng.integers(0, 256, (2, 32, 32, 3), np.uint8), 8, 2e-3)
     assert found[-1] < found[0]
+
+
+def test_a_feed_forward_network_starts_as_the_identity():
+    photo = torch.rand(1, 3, 40, 48) * 0.96 + 0.02
+    assert torch.allclose(TransformerNet()(photo), photo, atol=1e-5)
+
+
+def test_a_photo_that_was_only_encoded_must_come_back(encoder_file):
+    torch.manual_seed(1)
+    encoder = train_adain.load_encoder(encoder_file, torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    batch = tuple(rng.integers(0, 256, (2, 32, 32, 3), np.uint8) for _ in range(2))
+    network = train_adain.DecoderOnly()
+    without, _ = train_adain.AdaInLoss(encoder, 2.0, 0.0, 0.01)(network, batch)
+    total, figures = train_adain.AdaInLoss(encoder, 2.0, 10.0, 0.01)(network, batch)
+    with torch.no_grad():
+        x = torch.from_numpy(batch[0]).permute(0, 3, 1, 2).float() / 255
+        back = network(encoder.activations(x, [LAYER])[LAYER])
+    assert figures["identity"] == pytest.approx(float((back - x).square().mean()), rel=1e-4)
+    assert float(total - without) == pytest.approx(10 * figures["identity"], rel=1e-3)
 
 
 def test_train_adain_ships_what_the_registry_loads_and_resumes(pack, encoder_file, tmp_path, monkeypatch):
