@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.browser import driving
+from tests.browser.driving import (
+    open_tab,
+    panned_clip,
+    runs_of,
+    set_slider,
+    shown,
+    skip_without,
+    wait_for_address,
+    wait_for_redraw,
+    wait_for_words,
+    words,
+)
+
 pytestmark = pytest.mark.browser
+open_mode = partial(driving.open_mode, "action")
+open_view = partial(driving.open_view, "action")
 
 WEIGHTS = ("compact_detector", "compact_action")
 
@@ -20,78 +36,14 @@ WEIGHTS = ("compact_detector", "compact_action")
 @pytest.fixture
 def stranger(newcomer: Any, repository: Path) -> Any:
     """A visitor who has not opened any page yet; skips where the tab's model is missing."""
-    folder = Path(os.environ.get("CVDEMO_WEIGHTS") or repository / "weights")
-    missing = [f"{name}.safetensors" for name in WEIGHTS if not (folder / f"{name}.safetensors").is_file()]
-    if missing:
-        pytest.skip(f"there are no weights of {', '.join(missing)}")
+    skip_without(repository, *WEIGHTS)
     return newcomer
 
 
 @pytest.fixture
 def tab(stranger: Any, server: str) -> Any:
     """A visitor whose address names the tab."""
-    stranger.page.goto(f"{server}?tab=action")
-    stranger.page.wait_for_selector("#action-result .viewer.full")
-    return stranger
-
-
-def words(page: Any, place: str) -> str:
-    return page.inner_text(f"{place} .sentence, {place} .problem")
-
-
-def shown(page: Any, viewer: str) -> int:
-    return int(page.get_attribute(f"{viewer} .viewer", "data-shown") or 0)
-
-
-def wait_for_redraw(page: Any, viewer: str, before: int) -> None:
-    page.wait_for_function(
-        "([id, n]) => Number(document.querySelector(id + ' .viewer').dataset.shown || 0) > n", arg=[viewer, before]
-    )
-
-
-def wait_for_words(page: Any, place: str, text: str) -> None:
-    page.wait_for_function("([id, text]) => document.querySelector(id)?.innerText.includes(text)", arg=[place, text])
-
-
-def wait_for_address(page: Any, text: str) -> None:
-    page.wait_for_function("text => window.location.search.includes(text)", arg=text)
-
-
-def open_view(page: Any, name: str) -> None:
-    page.locator("#action-views").get_by_role("tab", name=name, exact=True).click()
-
-
-def open_mode(page: Any, name: str) -> None:
-    page.locator("#action").get_by_role("tab", name=name, exact=True).click()
-
-
-def set_slider(page: Any, label: str, value: float) -> None:
-    """Move a slider of the open view by its handle's own input event, as dragging does."""
-    page.locator("input[type=range]:visible").and_(page.get_by_role("slider", name=re.compile(label))).first.evaluate(
-        "(element, value) => { element.value = value; element.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
-
-
-def runs_of(page: Any) -> int:
-    """How often networks ran since the server started, from the system panel."""
-    page.click("#status-pill")
-    page.wait_for_selector("#system-panel td")
-    page.get_by_role("button", name="Refresh").click()
-    page.wait_for_timeout(500)
-    text = page.inner_text("#system-panel")
-    page.click("#status-pill")
-    return sum(int(found) for found in re.findall(r"(\d+) runs", text))
-
-
-def clip_file(path: Path, crowd: np.ndarray, frames: int = 60, fps: int = 10) -> Path:
-    from cvdemo.core.video import VideoWriter
-
-    with VideoWriter(path, fps, (320, 240)) as writer:
-        for step in range(frames):
-            shift = 300 + 5 * (step % 40)
-            writer.write(np.ascontiguousarray(crowd[300:540, shift : shift + 320]))
-    return path
+    return open_tab(stranger, server, "action")
 
 
 def run_video(page: Any, path: Path) -> None:
@@ -162,7 +114,7 @@ def test_downloads_of_a_picture(tab: Any, ending: str, tmp_path: Path) -> None:
 
 def test_a_video_is_seen_once_and_its_windows_are_inspected(tab: Any, crowd: np.ndarray, tmp_path: Path) -> None:
     page = tab.page
-    run_video(page, clip_file(tmp_path / "clip.mp4", crowd))
+    run_video(page, panned_clip(tmp_path / "clip.mp4", crowd, 60))
     page.wait_for_selector("#action-result-clip video")
     assert re.search(r"[1-9]\d* network runs", page.inner_text("#action-status"))
     before = runs_of(page)
@@ -198,7 +150,7 @@ def test_a_video_is_seen_once_and_its_windows_are_inspected(tab: Any, crowd: np.
 
 def test_a_video_can_be_stopped_and_keeps_what_was_seen(tab: Any, crowd: np.ndarray, tmp_path: Path) -> None:
     page = tab.page
-    run_video(page, clip_file(tmp_path / "long.mp4", crowd, 1200))
+    run_video(page, panned_clip(tmp_path / "long.mp4", crowd, 1200))
     page.wait_for_function(
         "() => /Window (?:[3-9]|\\d\\d)/.test(document.querySelector('#action-status').innerText)"
     )  # fmt: skip
@@ -222,7 +174,7 @@ def _audio_only(path: Path) -> None:
 
 
 def _truncated(path: Path, crowd: np.ndarray) -> None:
-    whole = clip_file(path.with_name("whole.mp4"), crowd).read_bytes()
+    whole = panned_clip(path.with_name("whole.mp4"), crowd, 60).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
 
 
@@ -256,10 +208,11 @@ def test_bad_videos_are_explained_and_the_next_one_works(tab: Any, crowd: np.nda
 
 def test_a_video_of_one_frame_is_one_window(tab: Any, crowd: np.ndarray, tmp_path: Path) -> None:
     page = tab.page
-    run_video(page, clip_file(tmp_path / "one.mp4", crowd, frames=1))
+    run_video(page, panned_clip(tmp_path / "one.mp4", crowd, frames=1))
     page.wait_for_selector("#action-result-clip video")
     wait_for_words(page, "#action-status", "Window 1 of 1")
     wait_for_words(page, "#action-strip", "Nothing moves")
+    assert tab.errors == []
 
 
 def test_odd_sizes_are_looked_at(tab: Any, tmp_path: Path) -> None:
@@ -276,6 +229,7 @@ def test_odd_sizes_are_looked_at(tab: Any, tmp_path: Path) -> None:
     run_video(tab.page, path)
     tab.page.wait_for_selector("#action-result-clip video")
     wait_for_words(tab.page, "#action-status", "Window 1 of")
+    assert tab.errors == []
 
 
 def test_the_webcam_fills_a_clip_and_is_tested_for_motion(tab: Any) -> None:

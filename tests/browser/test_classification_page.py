@@ -4,73 +4,40 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser import driving
+from tests.browser.driving import (
+    open_tab,
+    runs_of,
+    set_slider,
+    shown,
+    skip_without,
+    wait_for_address,
+    wait_for_redraw,
+    wait_for_words,
+    words,
+)
+
 pytestmark = pytest.mark.browser
+open_view = partial(driving.open_view, "classification")
 
 
 @pytest.fixture
 def stranger(newcomer: Any, repository: Path) -> Any:
     """A visitor who has not opened any page yet; skips where the tab's models are missing."""
-    if not (repository / "weights" / "compact_classifier.safetensors").is_file():
-        pytest.skip("weights/compact_classifier.safetensors is not there")
+    skip_without(repository, "compact_classifier")
     return newcomer
 
 
 @pytest.fixture
 def tab(stranger: Any, server: str) -> Any:
     """A visitor whose address names the tab."""
-    stranger.page.goto(f"{server}?tab=classification")
-    stranger.page.wait_for_selector("#classification-result .viewer.full")
-    return stranger
-
-
-def sentence(page: Any, view: str = "#classification-status") -> str:
-    return page.inner_text(f"{view} .sentence, {view} .problem")
-
-
-def shown(page: Any, viewer: str) -> int:
-    return int(page.get_attribute(f"{viewer} .viewer", "data-shown") or 0)
-
-
-def wait_for_redraw(page: Any, viewer: str, before: int) -> None:
-    page.wait_for_function(
-        "([id, n]) => Number(document.querySelector(id + ' .viewer').dataset.shown || 0) > n", arg=[viewer, before]
-    )
-
-
-def wait_for_words(page: Any, place: str, words: str) -> None:
-    page.wait_for_function("([id, words]) => document.querySelector(id)?.innerText.includes(words)", arg=[place, words])
-
-
-def wait_for_address(page: Any, words: str) -> None:
-    page.wait_for_function("words => window.location.search.includes(words)", arg=words)
-
-
-def open_view(page: Any, name: str) -> None:
-    page.locator("#classification-views").get_by_role("tab", name=name, exact=True).click()
-
-
-def set_slider(page: Any, label: str, value: float) -> None:
-    """Move a slider by its handle's own input event, as dragging does."""
-    page.get_by_role("slider", name=re.compile(label)).evaluate(
-        "(element, value) => { element.value = value; element.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
-
-
-def runs_of(page: Any) -> int:
-    """How often networks ran since the server started, from the system panel."""
-    page.click("#status-pill")
-    page.wait_for_selector("#system-panel td")
-    page.get_by_role("button", name="Refresh").click()
-    page.wait_for_timeout(500)
-    text = page.inner_text("#system-panel")
-    page.click("#status-pill")
-    return sum(int(found) for found in re.findall(r"(\d+) runs", text))
+    return open_tab(stranger, server, "classification")
 
 
 def choose_class(page: Any, menu: str, name: str) -> None:
@@ -82,7 +49,7 @@ def choose_class(page: Any, menu: str, name: str) -> None:
 
 def test_the_address_opens_the_tab_and_no_other_is_computed(tab: Any) -> None:
     page = tab.page
-    assert re.search(r"\(\d+ %\)", sentence(page))
+    assert re.search(r"\(\d+ %\)", words(page, "#classification-status"))
     assert page.locator("#classification-bars li").count() == 6  # five classes and the rest
     assert page.locator("#detection-result .viewer.full").count() == 0
     page.get_by_role("tab", name="Detection").click()
@@ -114,7 +81,7 @@ def test_the_address_restores_view_and_controls(stranger: Any, server: str) -> N
     page = stranger.page
     page.goto(f"{server}?tab=classification&view=why&example=lion&method=gradient&opacity=0.2")
     page.wait_for_selector("#classification-why .viewer.full")
-    assert sentence(page, "#classification-why-status").startswith("Input gradient")
+    assert words(page, "#classification-why-status").startswith("Input gradient")
     assert page.get_by_role("slider", name=re.compile("Map over picture")).input_value() == "0.2"
     assert page.get_by_role("radio", name="Input gradient").is_checked()
 
@@ -123,7 +90,7 @@ def test_maps_are_computed_once_and_the_sanity_check_compares_them(tab: Any) -> 
     page = tab.page
     open_view(page, "Why")
     wait_for_words(page, "#classification-why-status", "Grad-CAM")
-    first = sentence(page, "#classification-why-status")
+    first = words(page, "#classification-why-status")
     choose_class(page, "#classification-target", "tiger shark")
     wait_for_words(page, "#classification-why-status", "tiger shark")
     page.locator("#classification-target input").click()
@@ -153,7 +120,7 @@ def test_occlusion_waits_for_the_button_and_can_be_stopped(tab: Any) -> None:
     page.click("#classification-why-halt")
     wait_for_words(page, "#classification-why-status", "Stopped")
     page.wait_for_timeout(500)  # progress that was still under way must not take the place of the word
-    assert sentence(page, "#classification-why-status").startswith("Stopped")
+    assert words(page, "#classification-why-status").startswith("Stopped")
     page.click("#classification-cover")
     wait_for_words(page, "#classification-why-status", "Occlusion sensitivity for")
     assert tab.errors == []
@@ -220,16 +187,16 @@ def test_lesson_buttons_open_the_view(tab: Any) -> None:
 
 def test_an_unavailable_model_says_what_to_do(tab: Any) -> None:
     page = tab.page
-    first = sentence(page)
+    first = words(page, "#classification-status")
     page.locator("#classification-model input").click()
     page.get_by_role("option", name=re.compile("VGG-16.*offline")).click()
     page.wait_for_selector("#classification-status .problem")
-    assert "vgg16" in sentence(page)
+    assert "vgg16" in words(page, "#classification-status")
     wait_for_address(page, "model=vgg16")
     page.locator("#classification-model input").click()
     page.get_by_role("option", name=re.compile("Compact classifier")).click()
     page.wait_for_selector("#classification-status .timing")
-    assert sentence(page) == first
+    assert words(page, "#classification-status") == first
 
 
 def test_bad_files_are_explained_and_nothing_is_lost(tab: Any, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from cvdemo.core import registry
 from cvdemo.core.media import save_picture
+from tests.browser.driving import runs_of
 
 pytestmark = pytest.mark.browser
 HOSTILE = '<b onclick="x()">cat</b> ${1+1} {{x}}'
@@ -72,14 +73,6 @@ def teach_two(page: Any, folders: dict[str, list[Path]]) -> None:
     says(page, "6 pictures added to Class 1")
     upload(page, "#teach-upload-1", folders["blobs"])
     says(page, "6 pictures added to Class 2")
-
-
-def runs_of(page: Any) -> int:
-    page.click("#status-pill")
-    page.wait_for_selector("#system-panel td")
-    text = page.inner_text("#system-panel")
-    page.click("#status-pill")
-    return sum(int(found) for found in re.findall(r"(\d+) runs", text))
 
 
 def test_two_classes_are_taught_from_files_and_deleted(

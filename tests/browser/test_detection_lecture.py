@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cvdemo.detection.compact import LONG_SIDE
+from tests.browser.driving import runs_of, set_slider, words
 
 pytestmark = pytest.mark.browser
-
-
-def sentence(page: Any) -> str:
-    return page.inner_text("#detection-status .sentence, #detection-status .problem")
+sentence = partial(words, place="#detection-status")
 
 
 def wait_for_sentence(page: Any, pattern: str) -> str:
@@ -28,23 +27,6 @@ def wait_for_sentence(page: Any, pattern: str) -> str:
 
 def open_view(page: Any, name: str) -> None:
     page.get_by_role("tab", name=name).click()
-
-
-def set_slider(page: Any, label: str, value: float) -> None:
-    """Move a slider by its handle's own input event, as dragging does."""
-    page.get_by_role("slider", name=re.compile(label)).evaluate(
-        "(element, value) => { element.value = value; element.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
-
-
-def runs_of(page: Any) -> int:
-    """How often the network ran since the server started, from the system panel."""
-    page.click("#status-pill")
-    page.wait_for_selector("#system-panel td")
-    text = page.inner_text("#system-panel")
-    page.click("#status-pill")
-    return sum(int(found) for found in re.findall(r"(\d+) runs", text))
 
 
 def load_truth(page: Any, path: Path) -> None:
@@ -183,11 +165,11 @@ def test_wrong_ground_truth_is_explained_and_the_good_one_stays(visit: Any, tmp_
         "elsewhere.json": (json.dumps(annotations("a.jpg", [])), "none is called crowd.jpg"),
         "size.json": (json.dumps(annotations("crowd.jpg", [], 640, 480)), "this one has 1000 x 600"),
     }
-    for name, (content, words) in cases.items():
+    for name, (content, problem) in cases.items():
         (tmp_path / name).write_text(content)
         load_truth(page, tmp_path / name)
         page.wait_for_function(
-            "words => document.querySelector('#lecture-truth .problem')?.innerText.includes(words)", arg=words
+            "words => document.querySelector('#lecture-truth .problem')?.innerText.includes(words)", arg=problem
         )
         assert re.search("people|person", sentence(page))
     load_truth(page, good)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,44 +11,15 @@ import numpy as np
 import pytest
 
 from cvdemo.core.media import save_picture
+from tests.browser.driving import runs_of, set_slider, shown, wait_for_redraw, words
 
 pytestmark = pytest.mark.browser
-
-
-def sentence(page: Any) -> str:
-    return page.inner_text("#detection-status .sentence, #detection-status .problem")
+RESULT = "#detection-result"
+sentence = partial(words, place="#detection-status")
 
 
 def timing(page: Any) -> str:
     return page.inner_text("#detection-status .timing")
-
-
-def shown(page: Any) -> int:
-    return int(page.get_attribute("#detection-result .viewer", "data-shown") or 0)
-
-
-def wait_for_redraw(page: Any, before: int) -> None:
-    page.wait_for_function(
-        "n => Number(document.querySelector('#detection-result .viewer').dataset.shown || 0) > n", arg=before
-    )
-
-
-def set_slider(page: Any, label: str, value: float) -> None:
-    """Move a slider by its handle's own input event, as dragging does."""
-    slider = page.get_by_role("slider", name=re.compile(label))
-    slider.evaluate(
-        "(element, value) => { element.value = value; element.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
-
-
-def runs_of(page: Any) -> int:
-    """How often the network ran since the server started, from the system panel."""
-    page.click("#status-pill")
-    page.wait_for_selector("#system-panel td")
-    text = page.inner_text("#system-panel")
-    page.click("#status-pill")
-    return sum(int(found) for found in re.findall(r"(\d+) runs", text))
 
 
 def test_opens_on_a_computed_example(visit: Any) -> None:
@@ -63,17 +35,17 @@ def test_sliders_redraw_without_running_the_network(visit: Any) -> None:
     page = visit.page
     before = runs_of(page)
     first = sentence(page)
-    count = shown(page)
+    count = shown(page, RESULT)
     set_slider(page, "Score threshold", 0.05)
-    wait_for_redraw(page, count)
+    wait_for_redraw(page, RESULT, count)
     page.wait_for_function("old => document.querySelector('#detection-status .sentence').innerText !== old", arg=first)
-    count = shown(page)
+    count = shown(page, RESULT)
     set_slider(page, "IoU threshold", 0.95)
-    wait_for_redraw(page, count)
-    count, lenient = shown(page), timing(page)
+    wait_for_redraw(page, RESULT, count)
+    count, lenient = shown(page, RESULT), timing(page)
     page.get_by_label(re.compile("Suppression")).click()
     page.get_by_role("option", name="none").click()
-    wait_for_redraw(page, count)
+    wait_for_redraw(page, RESULT, count)
     page.wait_for_function("old => document.querySelector('#detection-status .timing').innerText !== old", arg=lenient)
     assert runs_of(page) == before
     address = page.url
@@ -95,16 +67,16 @@ def test_the_address_restores_the_controls(newcomer: Any, server: str) -> None:
 def test_lesson_buttons_set_the_controls(visit: Any) -> None:
     page = visit.page
     page.get_by_role("tab", name="Lesson").click()
-    count = shown(page)
+    count = shown(page, RESULT)
     page.get_by_role("button", name="Show every candidate").click()
-    wait_for_redraw(page, count)
+    wait_for_redraw(page, RESULT, count)
     assert page.get_by_role("slider", name=re.compile("Score threshold")).input_value() == "0.05"
     assert "nms_kind=none" in page.url
 
 
 def test_bad_files_are_explained_and_nothing_is_lost(visit: Any, tmp_path: Path) -> None:
     page = visit.page
-    count = shown(page)
+    count = shown(page, RESULT)
     page.get_by_role("button", name="Remove Image").click()
     for name, content in (("empty.jpg", b""), ("text.png", b"not a picture"), ("cut.jpg", b"\xff\xd8\xff\xe0\0\x10JF")):
         path = tmp_path / name
@@ -114,13 +86,13 @@ def test_bad_files_are_explained_and_nothing_is_lost(visit: Any, tmp_path: Path)
             "name => document.querySelector('#detection-status .problem')?.innerText.includes(name)", arg=name
         )
         page.get_by_role("button", name="Remove Image").click()
-    assert shown(page) == count  # the last good result is still there
+    assert shown(page, RESULT) == count  # the last good result is still there
     assert page.locator("#detection-result .viewer.full").count() == 1
     good = tmp_path / "good.png"
     save_picture(good, np.full((40, 60, 3), 200, np.uint8))
     page.set_input_files("#detection-picture input[type=file]", good)
     page.wait_for_selector("#detection-status .sentence")
-    wait_for_redraw(page, count)
+    wait_for_redraw(page, RESULT, count)
 
 
 @pytest.mark.parametrize("kind", ["png", "json", "csv"])
@@ -175,11 +147,11 @@ def test_webcam_shows_boxes_live(visit: Any) -> None:
     page = visit.page
     page.get_by_role("tab", name="Live").click()
     page.get_by_text("Click to Access Webcam").click()
-    count = shown(page)
+    count = shown(page, RESULT)
     page.click("#detection-camera .capture-button")
-    wait_for_redraw(page, count + 20)
+    wait_for_redraw(page, RESULT, count + 20)
     assert "frames a second" in timing(page)
-    before = sentence(page), shown(page)
+    before = sentence(page), shown(page, RESULT)
     set_slider(page, "Score threshold", 0.99)
     page.wait_for_function(
         "() => document.querySelector('#detection-status .sentence').innerText.startsWith('No objects')"
@@ -188,7 +160,7 @@ def test_webcam_shows_boxes_live(visit: Any) -> None:
     page.wait_for_function(
         "() => /person|people/.test(document.querySelector('#detection-status .sentence').innerText)"
     )
-    assert shown(page) > before[1]
+    assert shown(page, RESULT) > before[1]
     print("live:", timing(page))
     page.get_by_role("tab", name="Picture").click()  # leaving the mode ends the stream
     page.wait_for_selector("#detection-camera [title='start recording']", state="attached")

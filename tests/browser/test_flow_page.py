@@ -4,80 +4,35 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.browser import driving
+from tests.browser.driving import (
+    open_tab,
+    panned_clip,
+    runs_of,
+    set_slider,
+    shown,
+    wait_for_address,
+    wait_for_redraw,
+    wait_for_words,
+    words,
+)
+
 pytestmark = pytest.mark.browser
+open_mode = partial(driving.open_mode, "flow")
+open_view = partial(driving.open_view, "flow")
 
 
 @pytest.fixture
 def tab(newcomer: Any, server: str) -> Any:
     """A visitor whose address names the tab."""
-    newcomer.page.goto(f"{server}?tab=flow")
-    newcomer.page.wait_for_selector("#flow-result .viewer.full")
-    return newcomer
-
-
-def words(page: Any, place: str) -> str:
-    return page.inner_text(f"{place} .sentence, {place} .problem")
-
-
-def shown(page: Any, viewer: str) -> int:
-    return int(page.get_attribute(f"{viewer} .viewer", "data-shown") or 0)
-
-
-def wait_for_redraw(page: Any, viewer: str, before: int) -> None:
-    page.wait_for_function(
-        "([id, n]) => Number(document.querySelector(id + ' .viewer').dataset.shown || 0) > n", arg=[viewer, before]
-    )
-
-
-def wait_for_words(page: Any, place: str, text: str) -> None:
-    page.wait_for_function("([id, text]) => document.querySelector(id)?.innerText.includes(text)", arg=[place, text])
-
-
-def wait_for_address(page: Any, text: str) -> None:
-    page.wait_for_function("text => window.location.search.includes(text)", arg=text)
-
-
-def open_view(page: Any, name: str) -> None:
-    page.locator("#flow-views").get_by_role("tab", name=name, exact=True).click()
-
-
-def open_mode(page: Any, name: str) -> None:
-    page.locator("#flow").get_by_role("tab", name=name, exact=True).click()
-
-
-def set_slider(page: Any, label: str, value: float) -> None:
-    """Move a slider of the open view by its handle's own input event, as dragging does."""
-    page.locator("input[type=range]:visible").and_(page.get_by_role("slider", name=re.compile(label))).first.evaluate(
-        "(element, value) => { element.value = value; element.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
-
-
-def runs_of(page: Any) -> int:
-    """How often methods ran since the server started, from the system panel."""
-    page.click("#status-pill")
-    page.wait_for_selector("#system-panel td")
-    page.get_by_role("button", name="Refresh").click()
-    page.wait_for_timeout(500)
-    text = page.inner_text("#system-panel")
-    page.click("#status-pill")
-    return sum(int(found) for found in re.findall(r"(\d+) runs", text))
-
-
-def moving_clip(path: Path, crowd: np.ndarray, frames: int = 6) -> Path:
-    from cvdemo.core.video import VideoWriter
-
-    with VideoWriter(path, 10, (240, 180)) as writer:
-        for step in range(frames):
-            shift = 300 + 4 * (step % 60)
-            writer.write(np.ascontiguousarray(crowd[300:480, shift : shift + 240]))
-    return path
+    return open_tab(newcomer, server, "flow")
 
 
 def test_the_example_is_there_at_once_and_sliders_run_nothing(tab: Any) -> None:
@@ -218,7 +173,7 @@ def test_a_clip_in_colours_and_a_label_that_is_carried(
     page.goto(f"{server}?tab=flow&view=clip&model=dis-fast")
     page.wait_for_selector("#flow-clip-status .sentence")
     open_mode(page, "Video")
-    page.set_input_files("#flow-clip input[type=file]", moving_clip(tmp_path / "clip.mp4", crowd))
+    page.set_input_files("#flow-clip input[type=file]", panned_clip(tmp_path / "clip.mp4", crowd, 6))
     page.wait_for_selector("#flow-clip video")
     page.click("#flow-run-video")
     page.wait_for_selector("#flow-clip-result video")
@@ -244,7 +199,7 @@ def test_a_clip_can_be_stopped(newcomer: Any, server: str, crowd: np.ndarray, tm
     page.goto(f"{server}?tab=flow&view=clip&model=farneback")
     page.wait_for_selector("#flow-clip-status .sentence")
     open_mode(page, "Video")
-    page.set_input_files("#flow-clip input[type=file]", moving_clip(tmp_path / "long.mp4", crowd, 200))
+    page.set_input_files("#flow-clip input[type=file]", panned_clip(tmp_path / "long.mp4", crowd, 200))
     page.wait_for_selector("#flow-clip video")
     page.click("#flow-run-video")
     page.wait_for_selector("#flow-clip-status progress")

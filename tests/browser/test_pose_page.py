@@ -3,100 +3,48 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.browser import driving
+from tests.browser.driving import (
+    missing_weights,
+    open_tab,
+    panned_clip,
+    runs_of,
+    set_slider,
+    shown,
+    skip_without,
+    wait_for_address,
+    wait_for_redraw,
+    wait_for_words,
+    words,
+)
+
 pytestmark = pytest.mark.browser
+open_mode = partial(driving.open_mode, "pose")
+open_view = partial(driving.open_view, "pose")
 
 WEIGHTS = ("compact_detector", "compact_pose")
 TWO_STAGE_WEIGHTS = ("compact_pose_regression", "compact_pose_hourglass")
 
 
-def missing_weights(repository: Path, names: tuple[str, ...]) -> list[str]:
-    """Those of the files that are not in the folder the server takes weights from."""
-    folder = Path(os.environ.get("CVDEMO_WEIGHTS") or repository / "weights")
-    return [f"{name}.safetensors" for name in names if not (folder / f"{name}.safetensors").is_file()]
-
-
 @pytest.fixture
 def stranger(newcomer: Any, repository: Path) -> Any:
     """A visitor who has not opened any page yet; skips where the tab's models are missing."""
-    missing = missing_weights(repository, WEIGHTS)
-    if missing:
-        pytest.skip(f"there are no weights of {', '.join(missing)}")
+    skip_without(repository, *WEIGHTS)
     return newcomer
 
 
 @pytest.fixture
 def tab(stranger: Any, server: str) -> Any:
     """A visitor whose address names the tab."""
-    stranger.page.goto(f"{server}?tab=pose")
-    stranger.page.wait_for_selector("#pose-result .viewer.full")
-    return stranger
-
-
-def words(page: Any, place: str) -> str:
-    return page.inner_text(f"{place} .sentence, {place} .problem")
-
-
-def shown(page: Any, viewer: str) -> int:
-    return int(page.get_attribute(f"{viewer} .viewer", "data-shown") or 0)
-
-
-def wait_for_redraw(page: Any, viewer: str, before: int) -> None:
-    page.wait_for_function(
-        "([id, n]) => Number(document.querySelector(id + ' .viewer').dataset.shown || 0) > n", arg=[viewer, before]
-    )
-
-
-def wait_for_words(page: Any, place: str, text: str) -> None:
-    page.wait_for_function("([id, text]) => document.querySelector(id)?.innerText.includes(text)", arg=[place, text])
-
-
-def wait_for_address(page: Any, text: str) -> None:
-    page.wait_for_function("text => window.location.search.includes(text)", arg=text)
-
-
-def open_view(page: Any, name: str) -> None:
-    page.locator("#pose-views").get_by_role("tab", name=name, exact=True).click()
-
-
-def open_mode(page: Any, name: str) -> None:
-    page.locator("#pose").get_by_role("tab", name=name, exact=True).click()
-
-
-def set_slider(page: Any, label: str, value: float) -> None:
-    """Move a slider of the open view by its handle's own input event, as dragging does."""
-    page.locator("input[type=range]:visible").and_(page.get_by_role("slider", name=re.compile(label))).first.evaluate(
-        "(element, value) => { element.value = value; element.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
-
-
-def runs_of(page: Any) -> int:
-    """How often networks ran since the server started, from the system panel."""
-    page.click("#status-pill")
-    page.wait_for_selector("#system-panel td")
-    page.get_by_role("button", name="Refresh").click()
-    page.wait_for_timeout(500)
-    text = page.inner_text("#system-panel")
-    page.click("#status-pill")
-    return sum(int(found) for found in re.findall(r"(\d+) runs", text))
-
-
-def short_clip(path: Path, crowd: np.ndarray, frames: int = 8) -> Path:
-    from cvdemo.core.video import VideoWriter
-
-    with VideoWriter(path, 10, (320, 240)) as writer:
-        for step in range(frames):
-            shift = 300 + 5 * (step % 40)
-            writer.write(np.ascontiguousarray(crowd[300:540, shift : shift + 320]))
-    return path
+    return open_tab(stranger, server, "pose")
 
 
 def test_the_example_is_there_at_once_and_sliders_need_no_network(tab: Any) -> None:
@@ -169,9 +117,7 @@ def test_the_mouse_chooses_joints_and_covers_parts(stranger: Any, server: str) -
 
 
 def test_stages_and_kinds_run_once_and_are_remembered(stranger: Any, server: str, repository: Path) -> None:
-    missing = missing_weights(repository, TWO_STAGE_WEIGHTS)
-    if missing:
-        pytest.skip(f"there are no weights of {', '.join(missing)}")
+    skip_without(repository, *TWO_STAGE_WEIGHTS)
     page = stranger.page
     page.goto(f"{server}?tab=pose&view=heatmap&example=portrait&look=stages")
     wait_for_words(page, "#pose-heatmap-caption", "after stage 1")
@@ -185,7 +131,7 @@ def test_stages_and_kinds_run_once_and_are_remembered(stranger: Any, server: str
 
 
 def test_looks_whose_model_is_missing_show_the_person_and_say_why(stranger: Any, server: str, repository: Path) -> None:
-    missing = missing_weights(repository, TWO_STAGE_WEIGHTS)
+    missing = missing_weights(repository, *TWO_STAGE_WEIGHTS)
     if len(missing) < len(TWO_STAGE_WEIGHTS):
         pytest.skip("the weights of the lecture's models are there")
     page = stranger.page
@@ -271,7 +217,7 @@ def test_bad_pictures_are_explained_and_the_last_result_stays(tab: Any, tmp_path
 def test_a_video_is_analysed_once_for_both_views(tab: Any, crowd: np.ndarray, tmp_path: Path) -> None:
     page = tab.page
     open_mode(page, "Video")
-    page.set_input_files("#pose-clip input[type=file]", short_clip(tmp_path / "clip.mp4", crowd))
+    page.set_input_files("#pose-clip input[type=file]", panned_clip(tmp_path / "clip.mp4", crowd, 8))
     page.wait_for_selector("#pose-clip video")
     page.click("#pose-run-video")
     page.wait_for_selector("#pose-result-clip video")
@@ -295,7 +241,7 @@ def test_a_video_is_analysed_once_for_both_views(tab: Any, crowd: np.ndarray, tm
 def test_a_video_can_be_stopped(tab: Any, crowd: np.ndarray, tmp_path: Path) -> None:
     page = tab.page
     open_mode(page, "Video")
-    page.set_input_files("#pose-clip input[type=file]", short_clip(tmp_path / "long.mp4", crowd, 300))
+    page.set_input_files("#pose-clip input[type=file]", panned_clip(tmp_path / "long.mp4", crowd, 300))
     page.wait_for_selector("#pose-clip video")
     page.click("#pose-run-video")
     page.wait_for_selector("#pose-status progress")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,74 +13,35 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.browser import driving
+from tests.browser.driving import (
+    open_tab,
+    runs_of,
+    set_slider,
+    shown,
+    skip_without,
+    wait_for_address,
+    wait_for_redraw,
+    wait_for_words,
+    words,
+)
+
 pytestmark = pytest.mark.browser
-
-
-def weights_of(repository: Path) -> Path:
-    """The folder the server takes weights from."""
-    return Path(os.environ.get("CVDEMO_WEIGHTS") or repository / "weights")
+RESULT = "#segmentation-result"
+open_view = partial(driving.open_view, "segmentation")
 
 
 @pytest.fixture
 def stranger(newcomer: Any, repository: Path) -> Any:
     """A visitor who has not opened any page yet; skips where the tab's models are missing."""
-    if not (weights_of(repository) / "compact_segmentation.safetensors").is_file():
-        pytest.skip("weights/compact_segmentation.safetensors is not there")
+    skip_without(repository, "compact_segmentation")
     return newcomer
 
 
 @pytest.fixture
 def tab(stranger: Any, server: str) -> Any:
     """A visitor whose address names the tab."""
-    stranger.page.goto(f"{server}?tab=segmentation")
-    stranger.page.wait_for_selector("#segmentation-result .viewer.full")
-    return stranger
-
-
-def sentence(page: Any, view: str = "#segmentation-status") -> str:
-    return page.inner_text(f"{view} .sentence, {view} .problem")
-
-
-def shown(page: Any, viewer: str = "#segmentation-result") -> int:
-    return int(page.get_attribute(f"{viewer} .viewer", "data-shown") or 0)
-
-
-def wait_for_redraw(page: Any, before: int, viewer: str = "#segmentation-result") -> None:
-    page.wait_for_function(
-        "([id, n]) => Number(document.querySelector(id + ' .viewer').dataset.shown || 0) > n", arg=[viewer, before]
-    )
-
-
-def wait_for_words(page: Any, place: str, words: str) -> None:
-    page.wait_for_function("([id, words]) => document.querySelector(id)?.innerText.includes(words)", arg=[place, words])
-
-
-def wait_for_address(page: Any, words: str) -> None:
-    page.wait_for_function("words => window.location.search.includes(words)", arg=words)
-
-
-def open_view(page: Any, name: str) -> None:
-    page.locator("#segmentation-views").get_by_role("tab", name=name, exact=True).click()
-
-
-def set_slider(page: Any, label: str, value: float) -> None:
-    """Move the visible slider of that label by its handle's own input event, as dragging does."""
-    found = page.locator("#segmentation").get_by_role("slider", name=re.compile(label)).locator("visible=true")
-    found.first.evaluate(
-        "(element, value) => { element.value = value; element.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
-
-
-def runs_of(page: Any) -> int:
-    """How often networks ran since the server started, from the system panel."""
-    page.click("#status-pill")
-    page.wait_for_selector("#system-panel td")
-    page.get_by_role("button", name="Refresh").click()
-    page.wait_for_timeout(500)
-    text = page.inner_text("#system-panel")
-    page.click("#status-pill")
-    return sum(int(found) for found in re.findall(r"(\d+) runs", text))
+    return open_tab(stranger, server, "segmentation")
 
 
 def bring_truth(page: Any, path: Path) -> None:
@@ -96,17 +57,17 @@ def press_middle(page: Any) -> None:
 
 def test_the_example_is_there_at_once_and_sliders_need_no_network(tab: Any) -> None:
     page = tab.page
-    assert "%" in sentence(page)
-    before, count = runs_of(page), shown(page)
+    assert "%" in words(page, "#segmentation-status")
+    before, count = runs_of(page), shown(page, RESULT)
     set_slider(page, "Overlay opacity", 0.2)
-    wait_for_redraw(page, count)
+    wait_for_redraw(page, RESULT, count)
     press_middle(page)
     wait_for_words(page, "#segmentation-pixel", "at T = 1")
     set_slider(page, "Softmax temperature", 3)  # leaves the winners, and with them the overlay, as they are
     wait_for_words(page, "#segmentation-pixel", "at T = 3")
-    count = shown(page)
+    count = shown(page, RESULT)
     set_slider(page, "Least confidence", 0.8)
-    wait_for_redraw(page, count)
+    wait_for_redraw(page, RESULT, count)
     wait_for_words(page, "#segmentation-status", "undecided")
     assert runs_of(page) == before
     wait_for_address(page, "opacity=0.2")
@@ -117,19 +78,19 @@ def test_the_example_is_there_at_once_and_sliders_need_no_network(tab: Any) -> N
 
 def test_the_edge_between_before_and_after_moves_in_the_browser_alone(tab: Any) -> None:
     page = tab.page
-    count = shown(page)
+    count = shown(page, RESULT)
     handle = page.locator("#segmentation-result .wipe input")
     handle.evaluate("e => { e.value = 50; e.dispatchEvent(new Event('input', {bubbles: true})); }")
     clip = page.locator("#segmentation-result img.before").evaluate("e => e.style.clipPath")
     width = page.locator("#segmentation-result .viewer").evaluate("e => e.clientWidth")
     right = float(re.search(r"inset\(0(?:px)? ([\d.]+)px", clip)[1])
     assert abs(right - width / 2) < 2
-    assert shown(page) == count
+    assert shown(page, RESULT) == count
 
 
 def test_a_pixel_can_be_asked_about_with_mouse_and_keyboard(tab: Any) -> None:
     page = tab.page
-    before, count = runs_of(page), shown(page)
+    before, count = runs_of(page), shown(page, RESULT)
     press_middle(page)
     page.wait_for_selector("#segmentation-pixel .class-bars li")
     first = page.inner_text("#segmentation-pixel .said")
@@ -138,7 +99,7 @@ def test_a_pixel_can_be_asked_about_with_mouse_and_keyboard(tab: Any) -> None:
     page.keyboard.press("ArrowRight")
     page.wait_for_function("old => document.querySelector('#segmentation-pixel .said').innerText !== old", arg=first)
     assert runs_of(page) == before
-    assert shown(page) == count, "nothing is drawn anew"
+    assert shown(page, RESULT) == count, "nothing is drawn anew"
     assert tab.errors == []
 
 
@@ -156,11 +117,11 @@ def test_the_legend_switches_classes_and_colours(tab: Any) -> None:
     wait_for_address(page, "classes=")
     line.locator("button").click()
     page.wait_for_function("() => !window.location.search.includes('classes=')")
-    count = shown(page)
+    count = shown(page, RESULT)
     line.locator("input").evaluate(
         "e => { e.value = '#ff00ff'; e.dispatchEvent(new Event('change', {bubbles: true})); }"
     )
-    wait_for_redraw(page, count)
+    wait_for_redraw(page, RESULT, count)
     assert line.locator("input").input_value() == "#ff00ff"
     assert runs_of(page) == before
     assert tab.errors == []
@@ -176,8 +137,7 @@ def test_the_address_restores_view_and_controls(stranger: Any, server: str) -> N
 
 
 def test_two_models_are_compared_and_each_runs_once(tab: Any, repository: Path) -> None:
-    if not (weights_of(repository) / "compact_streets.safetensors").is_file():
-        pytest.skip("weights/compact_streets.safetensors is not there")
+    skip_without(repository, "compact_streets")
     page = tab.page
     open_view(page, "Compare")
     page.wait_for_selector("#segmentation-compare-2 .viewer.full")
@@ -189,10 +149,10 @@ def test_two_models_are_compared_and_each_runs_once(tab: Any, repository: Path) 
     page.click("#segmentation-second input")
     page.get_by_role("option", name=re.compile("street scenes")).click()
     wait_for_words(page, "#segmentation-compare-status", "against")
-    assert re.search(r"differ on [\d.]+ %", sentence(page, "#segmentation-compare-status"))
+    assert re.search(r"differ on [\d.]+ %", words(page, "#segmentation-compare-status"))
     before, count = runs_of(page), shown(page, "#segmentation-compare-2")
     set_slider(page, "Least confidence", 0.5)
-    wait_for_redraw(page, count, "#segmentation-compare-2")
+    wait_for_redraw(page, "#segmentation-compare-2", count)
     open_view(page, "Overlay")
     open_view(page, "Compare")
     page.wait_for_timeout(800)
@@ -231,7 +191,7 @@ def test_the_bench_computes_the_slides_examples(tab: Any) -> None:
     page.wait_for_selector("#segmentation-bench-slides table")
     page.get_by_role("tab", name="U-Net's skips").click()
     page.wait_for_selector("#segmentation-skips-2 .viewer.full")
-    assert "0.0 %" in sentence(page, "#segmentation-bench-status")
+    assert "0.0 %" in words(page, "#segmentation-bench-status")
     page.get_by_label("Skip at stride 4").uncheck()
     wait_for_words(page, "#segmentation-bench-status", "Without the skip at stride 4")
     page.get_by_role("tab", name="RoIPool and RoIAlign").click()
@@ -273,13 +233,13 @@ def test_lesson_buttons_open_views_and_set_controls(tab: Any) -> None:
 
 def test_bad_files_are_explained_and_nothing_is_lost(tab: Any, tmp_path: Path) -> None:
     page = tab.page
-    count = shown(page)
+    count = shown(page, RESULT)
     page.locator("#segmentation-picture").get_by_role("button", name="Remove Image").click()
     path = tmp_path / "text.png"
     path.write_bytes(b"not a picture")
     page.set_input_files("#segmentation-picture input[type=file]", path)
     wait_for_words(page, "#segmentation-status", "text.png")
-    assert shown(page) == count
+    assert shown(page, RESULT) == count
     assert page.locator("#segmentation-result .viewer.full").count() == 1
 
 
@@ -309,9 +269,9 @@ def test_the_webcam_feeds_the_open_view(tab: Any) -> None:
     page = tab.page
     page.locator("#segmentation").get_by_role("tab", name="Live", exact=True).click()
     page.locator("#segmentation").get_by_text("Click to Access Webcam").click()
-    count = shown(page)
+    count = shown(page, RESULT)
     page.click("#segmentation-camera .capture-button")
-    wait_for_redraw(page, count + 5)
+    wait_for_redraw(page, RESULT, count + 5)
     wait_for_words(page, "#segmentation-live", "frames a second")
     press_middle(page)
     page.wait_for_selector("#segmentation-pixel .class-bars li")
