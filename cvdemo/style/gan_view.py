@@ -1,0 +1,254 @@
+"""What the GAN corner shows: both kinds of points over the discriminator's answer, the curves, and words."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cvdemo.core.lazy import cv2
+from cvdemo.style.gan import BALANCE, LEAST_POINTS, Round
+from cvdemo.style.gan_table import EXTENT, MOST_STEPS, Table
+
+SIDE = 640
+REAL, MADE = (11, 98, 184), (213, 94, 0)
+"""Okabe and Ito's blue and vermilion; discs and diamonds besides, so that colour is not all."""
+NEAR = 0.12
+_PALE = 0.42
+_CELLS = 64
+_SAMPLES = 256
+_BINS = 160
+EMPTY = f"Draw real points in the plane: at least {LEAST_POINTS}"
+LEGEND = (
+    '<ul class="legend"><li><svg width="16" height="16"><circle cx="8" cy="8" r="6" fill="#0b62b8" stroke="#fff"/></svg>'
+    'real points</li><li><svg width="16" height="16"><path d="M8 1 15 8 8 15 1 8Z" fill="#d55e00" stroke="#fff"/></svg>'
+    "generated points</li><li><svg width='60' height='14'><defs><linearGradient id='gan-field'><stop stop-color="
+    "'#efbd98'/><stop offset='.5' stop-color='#fff'/><stop offset='1' stop-color='#9bbede'/></linearGradient></defs>"
+    "<rect width='60' height='14' fill='url(#gan-field)' stroke='#888'/></svg>D: generated … real, the line is one half"
+    "</li></ul>"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """The game at one moment.
+
+    real, made: (n, 2) float32.   field: D's answer (c, c) float32, None before there is a game.
+    history: the rounds so far.   near: share of the generated points with a real one within ``NEAR``.
+    reached: share of the real points with a generated one as near: low when modes are left out.
+    """
+
+    real: np.ndarray
+    made: np.ndarray
+    field: np.ndarray | None
+    history: tuple[Round, ...]
+    near: float = 0.0
+    reached: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        """How many were made."""
+        return self.history[-1].step if self.history else 0
+
+    def sentence(self) -> str:
+        """One plain sentence."""
+        if self.field is None:
+            return EMPTY
+        if not self.history:
+            return f"Nothing is learnt yet: {len(self.real)} real points, and G maps its noise anywhere"
+        last = self.history[-1]
+        return (
+            f"Step {last.step}: D says {last.real:.2f} of real points and {last.fake:.2f} of generated ones; "
+            f"{self.near:.0%} of the generated points lie near real ones, {self.reached:.0%} of the real ones are reached"
+        )
+
+    def details(self) -> str:
+        """Both losses beside what they are in balance."""
+        if not self.history:
+            return "Press Play. In balance, D says one half everywhere."
+        last = self.history[-1]
+        ended = ". The game ends here; reset it to play again" if last.step >= MOST_STEPS else ""
+        return (
+            f"Loss of D {last.discriminator:.3f} (in balance {BALANCE[0]:.3f}), loss of G {last.generator:.3f} "
+            f"(in balance {BALANCE[1]:.3f}, non-saturating){ended}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, with the rounds and both kinds of points."""
+        return {
+            "steps": self.steps,
+            "near": round(self.near, 4),
+            "reached": round(self.reached, 4),
+            "real": self.real.round(4).tolist(),
+            "generated": self.made.round(4).tolist(),
+            "rounds": [
+                {name: round(getattr(each, name), 5) for name in ("step", "discriminator", "generator", "real", "fake")}
+                for each in self.history
+            ],
+            "sentence": self.sentence(),
+        }
+
+
+def scene_of(table: Table) -> Scene:
+    """The table's game as it stands now."""
+    with table.lock:
+        points, game = table.points, table.game
+        if game is None:
+            return Scene(points, np.empty((0, 2), np.float32), None, ())
+        made, field, history = game.samples(_SAMPLES), game.field(_CELLS, EXTENT), tuple(game.history)
+    near, reached = fit(points, made)
+    return Scene(points, made, field, history, near, reached)
+
+
+def fit(real: np.ndarray, made: np.ndarray, within: float = NEAR) -> tuple[float, float]:
+    """Share of ``made`` within a distance of any of ``real``, and share of ``real`` within it of any of ``made``."""
+    squared = np.square(real[:, None, :] - made[None, :, :]).sum(2)
+    close = squared <= within**2
+    return float(close.any(0).mean()), float(close.any(1).mean())
+
+
+def to_pixels(points: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """Places of the plane as columns and rows of the picture, (n, 2) float; y points up in the plane."""
+    return (points * np.float32([1, -1]) + EXTENT) * (side / (2 * EXTENT))
+
+
+def from_shares(shares: Sequence[Any]) -> list[tuple[float, float]]:
+    """Places in the plane of (x, y) shares of the picture's sides, y from the top; whatever is no such pair is left out.
+
+    The shares come from the browser, so from anybody.
+    """
+    found = []
+    for share in list(shares)[:400]:
+        if not isinstance(share, (list, tuple)) or len(share) != 2:
+            continue
+        if all(isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1 for value in share):
+            found.append(((2 * share[0] - 1) * EXTENT, (1 - 2 * share[1]) * EXTENT))
+    return found
+
+
+def draw(scene: Scene, side: int = SIDE, *, projector: bool = False) -> np.ndarray:
+    """The plane as a picture, (side, side, 3) uint8: D's answer, its line at one half, and both kinds of points."""
+    out = _background(scene.field, side)
+    for share in (0.25, 0.5, 0.75):
+        at = round(side * share)
+        out[at, :] = out[:, at] = (out[at, :] * 0.93).astype(np.uint8), (out[:, at] * 0.93).astype(np.uint8)
+    if scene.field is not None:
+        large = cv2.resize(scene.field, (side, side), interpolation=cv2.INTER_LINEAR)
+        edges, _ = cv2.findContours((large >= 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        mask = np.zeros((side, side), np.uint8)
+        cv2.drawContours(mask, edges, -1, 255, 2, cv2.LINE_AA)
+        mask[:2] = mask[-2:] = 0  # contours follow the border of the picture, where nothing changes
+        mask[:, :2] = mask[:, -2:] = 0
+        share = (mask.astype(np.float32) / 255)[..., None]
+        out = (out * (1 - share) + 40 * share).astype(np.uint8)
+    radius = 6 if projector else 4
+    for x, y in to_pixels(scene.real, side):
+        _disc(out, x, y, radius)
+    for x, y in to_pixels(scene.made, side):
+        _diamond(out, x, y, radius + 1)
+    return out
+
+
+def _background(field: np.ndarray | None, side: int) -> np.ndarray:
+    if field is None:
+        return np.full((side, side, 3), 248, np.uint8)
+    value = np.clip(cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR), 0, 1)[..., None]
+    strength = np.abs(value - 0.5) * 2 * _PALE
+    colour = np.where(value >= 0.5, np.float32(REAL), np.float32(MADE))
+    return (255 * (1 - strength) + colour * strength).astype(np.uint8)
+
+
+def _disc(out: np.ndarray, x: float, y: float, radius: int) -> None:
+    place = (round(float(x)), round(float(y)))
+    cv2.circle(out, place, radius + 1, (255, 255, 255), -1, cv2.LINE_AA)
+    cv2.circle(out, place, radius, REAL, -1, cv2.LINE_AA)
+
+
+def _diamond(out: np.ndarray, x: float, y: float, radius: int) -> None:
+    for reach, colour in ((radius + 1, (255, 255, 255)), (radius, MADE)):
+        corners = np.array([[x, y - reach], [x + reach, y], [x, y + reach], [x - reach, y]]).round().astype(np.int32)
+        cv2.fillPoly(out, [corners], colour, cv2.LINE_AA)
+
+
+def thinned(values: Sequence[float], bins: int = _BINS) -> list[float]:
+    """At most ``bins`` means of equal stretches, so that long games are drawn as fast as short ones."""
+    known = np.asarray(values, np.float64)
+    if len(known) <= bins:
+        return known.tolist()
+    return [float(part.mean()) for part in np.array_split(known, bins)]
+
+
+def curves_html(history: Sequence[Round]) -> str:
+    """Both losses, and D's mean answers, over the steps; "" before the first step."""
+    if not history:
+        return '<p class="hint">The curves begin with the first step: the losses of both players, and what D answers.</p>'
+    losses = [
+        ("loss of D", [each.discriminator for each in history], "raw", BALANCE[0]),
+        ("loss of G", [each.generator for each in history], "made", BALANCE[1]),
+    ]
+    answers = [
+        ("D of real points", [each.real for each in history], "raw", 0.5),
+        ("D of generated points", [each.fake for each in history], "made", 0.5),
+    ]
+    steps = history[-1].step
+    return (
+        _chart("Both losses over the steps", losses, steps, "Dotted: the losses in balance, 2 log 2 and log 2.")
+        + _chart("D's mean answers over the steps", answers, steps, "Dotted: one half, D cannot tell.", (0.0, 1.0))
+    )
+
+
+def _chart(
+    title: str,
+    series: Sequence[tuple[str, Sequence[float], str, float]],
+    steps: int,
+    words: str,
+    span: tuple[float, float] | None = None,
+) -> str:
+    """Lines (name, values, class, level to mark) over the steps."""
+    wide, left, right, top, base = 460, 44, 12, 12, 148
+    shown = [(name, thinned(values), look, level) for name, values, look, level in series]
+    low, high = span or _span([value for _, values, _, level in shown for value in (*values, level)])
+
+    def height(value: float) -> float:
+        return base - (base - top) * (min(max(value, low), high) - low) / (high - low)
+
+    lines, keys = [], []
+    for name, values, look, level in shown:
+        step = (wide - left - right) / max(len(values) - 1, 1)
+        points = " ".join(f"{left + index * step:.1f},{height(value):.1f}" for index, value in enumerate(values))
+        y = height(level)
+        lines.append(f'<line class="level" x1="{left}" x2="{wide - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        lines.append(f'<polyline class="{look}" points="{points}"/>')
+        if len(values) == 1:
+            lines.append(f'<circle class="dot {look}" cx="{left}" cy="{height(values[0]):.1f}" r="4"/>')
+        keys.append(
+            f'<span><svg width="30" height="10"><line class="{look}" x1="1" x2="29" y1="5" y2="5"/></svg> '
+            f"{html.escape(name)} {values[-1]:.2f}</span>"
+        )
+    ticks = "".join(
+        f'<text x="{left - 6}" y="{height(value) + 5:.1f}" text-anchor="end">{value:.3g}</text>' for value in (low, high)
+    )
+    marks = f'<text x="{left}" y="168">1</text><text x="{wide - right}" y="168" text-anchor="end">step {steps}</text>'
+    return (
+        f'<figure class="curve gan"><div class="keys">{"".join(keys)}</div><svg viewBox="0 0 {wide} 174" role="img" '
+        f'aria-label="{html.escape(title)}"><line class="rule" x1="{left}" x2="{wide - right}" y1="{base}" '
+        f'y2="{base}"/>{"".join(lines)}{ticks}{marks}</svg><figcaption>{html.escape(words)}</figcaption></figure>'
+    )
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of an axis that holds the values, and zero."""
+    low, high = min(0.0, *values), max(*values, 0.1)
+    return float(np.floor(low * 2) / 2), float(np.ceil(high * 2) / 2)
+
+
+def rounds_csv(history: Sequence[Round]) -> str:
+    """One line a step: losses and mean answers."""
+    rows = ["step,loss_discriminator,loss_generator,d_real,d_generated"]
+    rows += [f"{r.step},{r.discriminator:.6f},{r.generator:.6f},{r.real:.6f},{r.fake:.6f}" for r in history]
+    return "\n".join(rows) + "\n"
+
+
