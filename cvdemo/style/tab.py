@@ -1,0 +1,30 @@
+"""The Style tab: a content picture and a style picture, and the ways to bring them together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cvdemo.style.models import COMPACT_ENCODER, TASK
+from cvdemo.style.tab_optimise import create_optimise
+from cvdemo.style.tab_race import create_race
+from cvdemo.style.tab_shared import OPTIMISE, PARTNER, RACE, create_blend
+from cvdemo.ui.workbench import Plan, Workbench, create_workbench
+
+PLAN = Plan(
+    TASK,
+    COMPACT_ENCODER,
+    first_example="tower",
+    creators={
+        OPTIMISE: ("Optimise", create_optimise),
+        RACE: ("Race", create_race),
+    },
+    partner=PARTNER,
+    more=create_blend,
+    kind="encoder",
+    model_label="Feature network, which the losses look through",
+)
+
+
+def create_style_tab(shell: Any, user_limit: int) -> Workbench:
+    """Build the tab inside the current ``gr.Tab``; arguments as in ``create_workbench``."""
+    return create_workbench(PLAN, shell, user_limit)
