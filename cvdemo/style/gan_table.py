@@ -23,11 +23,11 @@ SPEEDS: dict[str, tuple[float, float]] = {SLOW: (0.0, 0.5), STEADY: (0.0, 0.05),
 RATES = ("0.0001", "0.0003", "0.001", "0.002", "0.005", "0.01", "0.03")
 EXTENT = 1.5
 """The plane that is shown and drawn on: -EXTENT to EXTENT, both ways."""
-MOST_POINTS = 1500
+MOST_POINTS = 2400
 MOST_STEPS = 20_000
 """A game that nobody watches any more ends by itself after so many."""
-BRUSH = (4, 0.035)
-"""Real points for each place under the pen, and their spread."""
+BRUSH = (LEAST_POINTS, 0.04)
+"""Real points for each place under the pen, and their spread: one place is enough for a game."""
 MOST_TABLES = 64
 
 
@@ -39,7 +39,10 @@ class GanViewSettings(GanSettings):
         "ring", label="Real points", choices=(*SHAPES, OWN), help="A preset, or draw in the plane with the pen."
     )
     speed: str = setting(
-        STEADY, label="Speed", choices=tuple(SPEEDS), help="Slow: two steps a second. Fast: as many as there is time for."
+        STEADY,
+        label="Speed",
+        choices=tuple(SPEEDS),
+        help="Slow: two steps a second. Fast: as many as there is time for.",
     )
     lr_g: str = setting("0.001", label="Generator's learning rate", choices=RATES, help="Step size of Adam for G.")
     lr_d: str = setting("0.002", label="Discriminator's learning rate", choices=RATES, help="Step size of Adam for D.")
@@ -83,7 +86,9 @@ class Table:
         """Take other settings over. True when they need a new game: other points, sizes of the networks, or seed."""
         with self.lock:
             before, self.settings = self.settings, settings
-            fresh = any(getattr(before, name) != getattr(settings, name) for name in ("shape", "hidden", "noise", "seed"))
+            fresh = any(
+                getattr(before, name) != getattr(settings, name) for name in ("shape", "hidden", "noise", "seed")
+            )
             if fresh:
                 self.reset()
             elif self.game is not None:

@@ -22,14 +22,13 @@ _CELLS = 64
 _SAMPLES = 256
 _BINS = 160
 EMPTY = f"Draw real points in the plane: at least {LEAST_POINTS}"
-LEGEND = (
-    '<ul class="legend"><li><svg width="16" height="16"><circle cx="8" cy="8" r="6" fill="#0b62b8" stroke="#fff"/></svg>'
-    'real points</li><li><svg width="16" height="16"><path d="M8 1 15 8 8 15 1 8Z" fill="#d55e00" stroke="#fff"/></svg>'
-    "generated points</li><li><svg width='60' height='14'><defs><linearGradient id='gan-field'><stop stop-color="
-    "'#efbd98'/><stop offset='.5' stop-color='#fff'/><stop offset='1' stop-color='#9bbede'/></linearGradient></defs>"
-    "<rect width='60' height='14' fill='url(#gan-field)' stroke='#888'/></svg>D: generated … real, the line is one half"
-    "</li></ul>"
-)
+LEGEND = """<ul class="legend">
+<li><svg width="16" height="16"><circle cx="8" cy="8" r="6" fill="#0b62b8" stroke="#fff"/></svg>real points</li>
+<li><svg width="16" height="16"><path d="M8 1 15 8 8 15 1 8Z" fill="#d55e00" stroke="#fff"/></svg>generated points</li>
+<li><svg width="60" height="14"><defs><linearGradient id="gan-field"><stop stop-color="#efbd98"/>
+<stop offset=".5" stop-color="#fff"/><stop offset="1" stop-color="#9bbede"/></linearGradient></defs>
+<rect width="60" height="14" fill="url(#gan-field)" stroke="#888"/></svg>what D answers, generated to real; the line is
+one half</li></ul>"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,8 @@ class Scene:
         last = self.history[-1]
         return (
             f"Step {last.step}: D says {last.real:.2f} of real points and {last.fake:.2f} of generated ones; "
-            f"{self.near:.0%} of the generated points lie near real ones, {self.reached:.0%} of the real ones are reached"
+            f"{self.near:.0%} of the generated points lie near real ones, "
+            f"{self.reached:.0%} of the real ones are reached"
         )
 
     def details(self) -> str:
@@ -116,7 +116,7 @@ def to_pixels(points: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 def from_shares(shares: Sequence[Any]) -> list[tuple[float, float]]:
-    """Places in the plane of (x, y) shares of the picture's sides, y from the top; whatever is no such pair is left out.
+    """Places in the plane of (x, y) shares of the picture's sides, y from the top; what is no such pair is left out.
 
     The shares come from the browser, so from anybody.
     """
@@ -184,7 +184,9 @@ def thinned(values: Sequence[float], bins: int = _BINS) -> list[float]:
 def curves_html(history: Sequence[Round]) -> str:
     """Both losses, and D's mean answers, over the steps; "" before the first step."""
     if not history:
-        return '<p class="hint">The curves begin with the first step: the losses of both players, and what D answers.</p>'
+        return (
+            '<p class="hint">The curves begin with the first step: the losses of both players, and what D answers.</p>'
+        )
     losses = [
         ("loss of D", [each.discriminator for each in history], "raw", BALANCE[0]),
         ("loss of G", [each.generator for each in history], "made", BALANCE[1]),
@@ -194,10 +196,9 @@ def curves_html(history: Sequence[Round]) -> str:
         ("D of generated points", [each.fake for each in history], "made", 0.5),
     ]
     steps = history[-1].step
-    return (
-        _chart("Both losses over the steps", losses, steps, "Dotted: the losses in balance, 2 log 2 and log 2.")
-        + _chart("D's mean answers over the steps", answers, steps, "Dotted: one half, D cannot tell.", (0.0, 1.0))
-    )
+    return _chart(
+        "Both losses over the steps", losses, steps, "Dotted: the losses in balance, 2 log 2 and log 2."
+    ) + _chart("D's mean answers over the steps", answers, steps, "Dotted: one half, D cannot tell.", (0.0, 1.0))
 
 
 def _chart(
@@ -229,7 +230,8 @@ def _chart(
             f"{html.escape(name)} {values[-1]:.2f}</span>"
         )
     ticks = "".join(
-        f'<text x="{left - 6}" y="{height(value) + 5:.1f}" text-anchor="end">{value:.3g}</text>' for value in (low, high)
+        f'<text x="{left - 6}" y="{height(value) + 5:.1f}" text-anchor="end">{value:.3g}</text>'
+        for value in (low, high)
     )
     marks = f'<text x="{left}" y="168">1</text><text x="{wide - right}" y="168" text-anchor="end">step {steps}</text>'
     return (
@@ -250,5 +252,3 @@ def rounds_csv(history: Sequence[Round]) -> str:
     rows = ["step,loss_discriminator,loss_generator,d_real,d_generated"]
     rows += [f"{r.step},{r.discriminator:.6f},{r.generator:.6f},{r.real:.6f},{r.fake:.6f}" for r in history]
     return "\n".join(rows) + "\n"
-
-

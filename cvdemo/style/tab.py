@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from cvdemo.style.models import COMPACT_ENCODER, TASK
+from cvdemo.style.tab_gan import create_gan
 from cvdemo.style.tab_optimise import create_optimise
 from cvdemo.style.tab_race import create_race
-from cvdemo.style.tab_shared import OPTIMISE, PARTNER, RACE, create_blend
+from cvdemo.style.tab_shared import GAN, OPTIMISE, PARTNER, RACE, create_blend
 from cvdemo.ui.workbench import Plan, Workbench, create_workbench
 
 PLAN = Plan(
@@ -17,6 +18,7 @@ PLAN = Plan(
     creators={
         OPTIMISE: ("Optimise", create_optimise),
         RACE: ("Race", create_race),
+        GAN: ("GAN corner", create_gan),
     },
     partner=PARTNER,
     more=create_blend,
