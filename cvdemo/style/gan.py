@@ -179,7 +179,7 @@ def example_points(shape: str, count: int = 400, seed: int = 0) -> np.ndarray:
         angle = 2 * np.pi * rng.integers(0, 8, count) / 8
         found = np.stack([np.cos(angle), np.sin(angle)], 1) * 0.8
     elif shape == "grid":  # nine Gaussians
-        found = rng.integers(-1, 2, (count, 2)) * 0.75
+        found = rng.integers(-1, 2, (count, 2)) * np.array(0.75)
     elif shape == "spiral":
         angle = 3.5 * np.pi * np.sqrt(t)
         found = np.stack([np.cos(angle), np.sin(angle)], 1) * (0.1 + 0.8 * np.sqrt(t))[:, None]

@@ -112,7 +112,7 @@ def fit(real: np.ndarray, made: np.ndarray, within: float = NEAR) -> tuple[float
 
 def to_pixels(points: np.ndarray, side: int = SIDE) -> np.ndarray:
     """Places of the plane as columns and rows of the picture, (n, 2) float; y points up in the plane."""
-    return (points * np.float32([1, -1]) + EXTENT) * (side / (2 * EXTENT))
+    return (points * np.array([1, -1], np.float32) + EXTENT) * (side / (2 * EXTENT))
 
 
 def from_shares(shares: Sequence[Any]) -> list[tuple[float, float]]:
@@ -142,8 +142,8 @@ def draw(scene: Scene, side: int = SIDE, *, projector: bool = False) -> np.ndarr
         cv2.drawContours(mask, edges, -1, 255, 2, cv2.LINE_AA)
         mask[:2] = mask[-2:] = 0  # contours follow the border of the picture, where nothing changes
         mask[:, :2] = mask[:, -2:] = 0
-        share = (mask.astype(np.float32) / 255)[..., None]
-        out = (out * (1 - share) + 40 * share).astype(np.uint8)
+        line = (mask.astype(np.float32) / 255)[..., None]
+        out = (out * (1 - line) + 40 * line).astype(np.uint8)
     radius = 6 if projector else 4
     for x, y in to_pixels(scene.real, side):
         _disc(out, x, y, radius)
@@ -157,7 +157,7 @@ def _background(field: np.ndarray | None, side: int) -> np.ndarray:
         return np.full((side, side, 3), 248, np.uint8)
     value = np.clip(cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR), 0, 1)[..., None]
     strength = np.abs(value - 0.5) * 2 * _PALE
-    colour = np.where(value >= 0.5, np.float32(REAL), np.float32(MADE))
+    colour = np.where(value >= 0.5, np.array(REAL, np.float32), np.array(MADE, np.float32))
     return (255 * (1 - strength) + colour * strength).astype(np.uint8)
 
 
