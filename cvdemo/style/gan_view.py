@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cvdemo.core.lazy import cv2
+from cvdemo.style.curves import Line, chart
 from cvdemo.style.gan import BALANCE, LEAST_POINTS, Round
 from cvdemo.style.gan_table import EXTENT, MOST_STEPS, Table
 
@@ -20,7 +20,6 @@ NEAR = 0.12
 _PALE = 0.42
 _CELLS = 64
 _SAMPLES = 256
-_BINS = 160
 EMPTY = f"Draw real points in the plane: at least {LEAST_POINTS}"
 LEGEND = """<ul class="legend">
 <li><svg width="16" height="16"><circle cx="8" cy="8" r="6" fill="#0b62b8" stroke="#fff"/></svg>real points</li>
@@ -173,78 +172,24 @@ def _diamond(out: np.ndarray, x: float, y: float, radius: int) -> None:
         cv2.fillPoly(out, [corners], colour, cv2.LINE_AA)
 
 
-def thinned(values: Sequence[float], bins: int = _BINS) -> list[float]:
-    """At most ``bins`` means of equal stretches, so that long games are drawn as fast as short ones."""
-    known = np.asarray(values, np.float64)
-    if len(known) <= bins:
-        return known.tolist()
-    return [float(part.mean()) for part in np.array_split(known, bins)]
-
-
 def curves_html(history: Sequence[Round]) -> str:
-    """Both losses, and D's mean answers, over the steps; "" before the first step."""
+    """Both losses, and D's mean answers, over the steps; a hint before the first step."""
     if not history:
         return (
             '<p class="hint">The curves begin with the first step: the losses of both players, and what D answers.</p>'
         )
     losses = [
-        ("loss of D", [each.discriminator for each in history], "raw", BALANCE[0]),
-        ("loss of G", [each.generator for each in history], "made", BALANCE[1]),
+        Line("loss of D", [each.discriminator for each in history], BALANCE[0]),
+        Line("loss of G", [each.generator for each in history], BALANCE[1]),
     ]
     answers = [
-        ("D of real points", [each.real for each in history], "raw", 0.5),
-        ("D of generated points", [each.fake for each in history], "made", 0.5),
+        Line("D of real points", [each.real for each in history], 0.5),
+        Line("D of generated points", [each.fake for each in history]),
     ]
-    steps = history[-1].step
-    return _chart(
-        "Both losses over the steps", losses, steps, "Dotted: the losses in balance, 2 log 2 and log 2."
-    ) + _chart("D's mean answers over the steps", answers, steps, "Dotted: one half, D cannot tell.", (0.0, 1.0))
-
-
-def _chart(
-    title: str,
-    series: Sequence[tuple[str, Sequence[float], str, float]],
-    steps: int,
-    words: str,
-    span: tuple[float, float] | None = None,
-) -> str:
-    """Lines (name, values, class, level to mark) over the steps."""
-    wide, left, right, top, base = 460, 44, 12, 12, 148
-    shown = [(name, thinned(values), look, level) for name, values, look, level in series]
-    low, high = span or _span([value for _, values, _, level in shown for value in (*values, level)])
-
-    def height(value: float) -> float:
-        return base - (base - top) * (min(max(value, low), high) - low) / (high - low)
-
-    lines, keys = [], []
-    for name, values, look, level in shown:
-        step = (wide - left - right) / max(len(values) - 1, 1)
-        points = " ".join(f"{left + index * step:.1f},{height(value):.1f}" for index, value in enumerate(values))
-        y = height(level)
-        lines.append(f'<line class="level" x1="{left}" x2="{wide - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        lines.append(f'<polyline class="{look}" points="{points}"/>')
-        if len(values) == 1:
-            lines.append(f'<circle class="dot {look}" cx="{left}" cy="{height(values[0]):.1f}" r="4"/>')
-        keys.append(
-            f'<span><svg width="30" height="10"><line class="{look}" x1="1" x2="29" y1="5" y2="5"/></svg> '
-            f"{html.escape(name)} {values[-1]:.2f}</span>"
-        )
-    ticks = "".join(
-        f'<text x="{left - 6}" y="{height(value) + 5:.1f}" text-anchor="end">{value:.3g}</text>'
-        for value in (low, high)
-    )
-    marks = f'<text x="{left}" y="168">1</text><text x="{wide - right}" y="168" text-anchor="end">step {steps}</text>'
-    return (
-        f'<figure class="curve gan"><div class="keys">{"".join(keys)}</div><svg viewBox="0 0 {wide} 174" role="img" '
-        f'aria-label="{html.escape(title)}"><line class="rule" x1="{left}" x2="{wide - right}" y1="{base}" '
-        f'y2="{base}"/>{"".join(lines)}{ticks}{marks}</svg><figcaption>{html.escape(words)}</figcaption></figure>'
-    )
-
-
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    """Ends of an axis that holds the values, and zero."""
-    low, high = min(0.0, *values), max(*values, 0.1)
-    return float(np.floor(low * 2) / 2), float(np.ceil(high * 2) / 2)
+    ends = ("step 1", f"step {history[-1].step}")
+    return chart(
+        "Both losses over the steps", losses, ends, "Dotted: the losses in balance, 2 log 2 and log 2."
+    ) + chart("D's mean answers over the steps", answers, ends, "Dotted: one half, D cannot tell.", (0.0, 1.0))
 
 
 def rounds_csv(history: Sequence[Round]) -> str:

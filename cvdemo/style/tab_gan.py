@@ -14,6 +14,7 @@ from cvdemo.core.errors import Cancelled, CvDemoError
 from cvdemo.core.media import encode_picture
 from cvdemo.style import gan_table as tables
 from cvdemo.style import gan_view as view
+from cvdemo.style.curves import CSS
 from cvdemo.style.gan_canvas import plane
 from cvdemo.style.gan_table import OWN, GanViewSettings, Table, table_of
 from cvdemo.style.tab_shared import GAN
@@ -98,7 +99,7 @@ def _components() -> Parts:
             widgets |= {name: _radio(name) for name in FRONT}
             clear = gr.Button("Clear the plane, to draw", size="sm", elem_id="style-gan-clear")
             line = gr.HTML(status(), elem_id="style-gan-status")
-            curves = gr.HTML(elem_id="style-gan-curves", apply_default_css=False)
+            curves = gr.HTML(css_template=CSS, elem_id="style-gan-curves", apply_default_css=False)
     with gr.Row():
         widgets |= settings_components(GanViewSettings, RATES)
         widgets |= settings_components(GanViewSettings, PLAYERS)
