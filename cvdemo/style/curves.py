@@ -1,4 +1,4 @@
-"""Line charts of the Style tab: losses over steps, statistics over channels. Lines differ in dashes, not only colour."""
+"""Line charts of the Style tab: losses over steps, statistics over channels. Lines differ in their dashes, too."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ SLIDER_BAR = 60.0
 """Milliseconds that the decoder may take at 384 pixels on two cores."""
 LINES = ("content", "style", "what the decoder is given")
 WORDS = (
-    "The deviation of each channel. Adaptive instance normalisation gives every channel the mean and the deviation that "
-    "it has in the style; the strength goes from the content's to the style's."
+    "The deviation of each channel. Adaptive instance normalisation gives every channel the mean and the deviation "
+    "that it has in the style; the strength goes from the content's to the style's."
 )
 AWAY_SECONDS = 2.0
 """A capture of the camera that comes later than this belongs to another scene."""
