@@ -79,7 +79,7 @@ def _run(
                 base = fitted(content, settings.size)
                 yield view.panels_html(found, base), status(view.sentence_of(found)), view.table_html(found)
             else:
-                yield gr.skip(), working(event.text.capitalize(), event.fraction), gr.skip()
+                yield gr.skip(), working(view.capital(event.text), event.fraction), gr.skip()
     except CvDemoError as error:
         yield gr.skip(), trouble(error), gr.skip()
 
