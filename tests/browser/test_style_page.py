@@ -1,4 +1,4 @@
-"""The Style tab in a real browser: a run that is watched, changed, paused and stopped, layers, the race, the address."""
+"""The Style tab in a real browser: a run watched, changed, paused and stopped, layers, the race, the address."""
 
 from __future__ import annotations
 

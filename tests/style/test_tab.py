@@ -12,7 +12,6 @@ from cvdemo.core.media import save_picture
 from cvdemo.style import optimise_jobs as jobs
 from cvdemo.style import tab_optimise, tab_race
 from cvdemo.style.optimise_view import OptimiseSettings
-from cvdemo.style.settings import StyleSettings
 from cvdemo.style.styles import STYLES, load_style
 from cvdemo.style.tab import PLAN
 from cvdemo.style.tab_shared import (
@@ -35,7 +34,7 @@ from cvdemo.ui.widgets import widget_values
 from cvdemo.ui.workbench import Workbench
 
 SESSION = "style-tab-test"
-SETTINGS = {tab_optimise.PREFIX: OptimiseSettings, tab_race.PREFIX: StyleSettings, "blend_": Blend}
+SETTINGS = {tab_optimise.PREFIX: OptimiseSettings, tab_race.PREFIX: OptimiseSettings, "blend_": Blend}
 OTHERS = ("pass_", "gan_")
 
 
@@ -209,7 +208,7 @@ def test_problems_are_told_under_the_result(visitor, pair):
 def test_the_race_lists_what_could_not_start(visitor, pair, monkeypatch, engine):
     monkeypatch.setattr("cvdemo.style.race.default_engine", lambda: engine)
     monkeypatch.setattr("cvdemo.style.predict.default_engine", lambda: engine)
-    values = widget_values(StyleSettings(size=64, steps=2), tab_race.NAMES)
+    values = widget_values(OptimiseSettings(size=64, steps=2), tab_race.NAMES)
     *_, (panels, line, table) = tab_race._run(visitor, *pair, "compact-vgg", *values)
     assert panels.count("<img") == 3  # content, optimisation, AdaIN
     assert "Fastest" in line
