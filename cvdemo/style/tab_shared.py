@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import html
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cvdemo.style.styles import FOLDER, STYLES, load_style
 from cvdemo.ui.examples import Example, copied
 from cvdemo.ui.memory import picture_of
 from cvdemo.ui.sessions import files
+from cvdemo.ui.viewer import shown
 from cvdemo.ui.views import QUICK, View
 from cvdemo.ui.widgets import component, read_settings
 from cvdemo.ui.workbench_inputs import Partner
@@ -107,9 +109,7 @@ def styles_on_show(session: str, path: str | None, *values: Any) -> Styles:
 
     Errors as in ``read_picture``, and InputError where there is no style picture.
     """
-    if not path:
-        raise InputError("There is no style picture.", hint="Choose one of the thumbnails, or bring your own.")
-    first = picture_of(session, path)
+    first = own_style_on_show(session, path)
     blend = read_settings(Blend, BLEND, values)
     further = [name for name in blend.further if name != style_name(path)][: MOST_STYLES - 1]
     pictures = (first.pixels, *(load_style(name) for name in further))
@@ -124,3 +124,20 @@ def content_on_show(session: str, path: str | None) -> Picture:
     if not path:
         raise InputError("There is no content picture.", hint="Choose one on the left.")
     return picture_of(session, path)
+
+
+def own_style_on_show(session: str, path: str | None) -> Picture:
+    """The style picture alone, whatever it is blended with; errors as in ``styles_on_show``."""
+    if not path:
+        raise InputError("There is no style picture.", hint="Choose one of the thumbnails, or bring your own.")
+    return picture_of(session, path)
+
+
+def gallery_html(panels: Sequence[tuple[np.ndarray, str, str]]) -> str:
+    """Pictures (H, W, 3) uint8 side by side, each with its title and a few words under it."""
+    figures = [
+        f'<figure><img src="{shown(pixels, "")["src"]}" alt="{html.escape(f"{title}, {words}")}">'
+        f"<figcaption><b>{html.escape(title)}</b><br>{html.escape(words)}</figcaption></figure>"
+        for pixels, title, words in panels
+    ]
+    return f'<div class="style-gallery">{"".join(figures)}</div>'
