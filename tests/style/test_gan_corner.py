@@ -106,7 +106,7 @@ def test_fit_against_brute_force():
 def test_a_place_on_the_picture_is_the_place_in_the_plane():
     places = [(0.3, 1.2), (-1.0, -0.4)]
     columns_and_rows = gan_view.to_pixels(np.array(places), 300)
-    assert gan_view.from_shares((columns_and_rows / 300).tolist()) == pytest.approx(places)
+    assert gan_view.from_shares((columns_and_rows / 300).tolist()) == [pytest.approx(place) for place in places]
 
 
 @pytest.mark.parametrize("shares", [["a"], [[1]], [[0.5, "x"]], [[2, 0.5]], [[True, 0.5]], [None], [[float("nan"), 0]]])
