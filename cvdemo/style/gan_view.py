@@ -133,7 +133,8 @@ def draw(scene: Scene, side: int = SIDE, *, projector: bool = False) -> np.ndarr
     out = _background(scene.field, side)
     for share in (0.25, 0.5, 0.75):
         at = round(side * share)
-        out[at, :] = out[:, at] = (out[at, :] * 0.93).astype(np.uint8), (out[:, at] * 0.93).astype(np.uint8)
+        out[at, :] = (out[at, :] * 0.93).astype(np.uint8)
+        out[:, at] = (out[:, at] * 0.93).astype(np.uint8)
     if scene.field is not None:
         large = cv2.resize(scene.field, (side, side), interpolation=cv2.INTER_LINEAR)
         edges, _ = cv2.findContours((large >= 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
