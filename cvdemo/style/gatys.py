@@ -165,6 +165,10 @@ class GatysRun:
         with self._lock:
             return dict(self._weights)
 
+    def release(self) -> None:
+        """Let go of what L-BFGS remembers, twenty times the picture; a further step learns it anew."""
+        self._optimiser = None
+
     # ------------------------------------------------------------------ steps
 
     def run(self, cancel: threading.Event | None = None) -> Iterator[Step]:
@@ -204,6 +208,8 @@ class GatysRun:
         self._begin(network, context)
         self._take_changes()
         assert self._picture is not None
+        if self._optimiser is None:
+            self._new_optimiser()
         latest: list[Losses] = []
 
         def closure() -> Tensor:
@@ -251,7 +257,6 @@ class GatysRun:
         self._changed = True
         # L-BFGS looks at gradients as one row of numbers, so the picture keeps the plain memory layout.
         self._picture = picture.clamp(0, 1).contiguous().to(context.device).detach().requires_grad_(True)
-        self._new_optimiser()
 
     def _take_changes(self) -> None:
         with self._lock:
@@ -260,7 +265,7 @@ class GatysRun:
                 if self._grams:
                     self._style_target = losses.blended(self._grams, self._blend)
                 if self.number:  # what was learnt of the old objective's curvature is wrong for the new one
-                    self._new_optimiser()
+                    self.release()
             self._weights_used = dict(self._weights)
 
     def _new_optimiser(self) -> None:

@@ -46,6 +46,7 @@ class Job:
                 progress(step.number / run.settings.steps, f"Step {step.number} of {run.settings.steps}")
             if run.finished and run.history:
                 self.picture = run.result().pixels
+                run.release()
         finally:
             self.busy = False
 
