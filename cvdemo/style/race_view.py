@@ -33,7 +33,7 @@ def panels_html(race: Race, content: np.ndarray) -> str:
     for runner in race.runners:
         if runner.pixels is not None and runner.losses is not None:
             words = f"{seconds_text(runner.seconds)}, style loss {runner.losses.style:.3g}"
-            panels.append((runner.pixels, METHODS[runner.method].capitalize(), words))
+            panels.append((runner.pixels, capital(METHODS[runner.method]), words))
     return gallery_html(panels)
 
 
@@ -58,7 +58,7 @@ def table_html(race: Race) -> str:
         "<td>0 %</td></tr>"
     )
     head = "".join(f"<th>{name}</th>" for name in HEADER)
-    judge = html.escape(registry.get(race.judge).title)
+    judge = html.escape(title_of(race.judge))
     return (
         f'<div class="numbers race"><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}{own}</tbody>'
         f'</table></div><p class="caption">Losses are relative and measured by one network for all: {judge}. Time: '
@@ -66,8 +66,18 @@ def table_html(race: Race) -> str:
     )
 
 
+def capital(words: str) -> str:
+    """Words as the start of a line; names such as AdaIN keep their letters."""
+    return words[:1].upper() + words[1:]
+
+
+def title_of(model: str) -> str:
+    """A network as the menus call it."""
+    return registry.get(model).title
+
+
 def _row(race: Race, runner: Runner) -> str:
-    title = registry.get(runner.model).title if runner.model else ""
+    title = title_of(runner.model) if runner.model else ""
     first = f"<td>{html.escape(METHODS[runner.method])}</td><td>{html.escape(title)}</td>"
     if runner.losses is None:
         return f'<tr class="missing">{first}<td colspan="4">unavailable: {html.escape(runner.reason)}</td></tr>'

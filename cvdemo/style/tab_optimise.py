@@ -16,9 +16,9 @@ from cvdemo.style.optimise_jobs import Job
 from cvdemo.style.optimise_view import KINDS, POWERS, OptimiseSettings
 from cvdemo.style.settings import PRESETS
 from cvdemo.style.tab_layers import create_layer_study
-from cvdemo.style.tab_shared import BLEND, OPTIMISE, Styles, content_on_show, styles_on_show
+from cvdemo.style.tab_shared import BLEND, OPTIMISE, Styles, content_on_show, create_downloads, styles_on_show
 from cvdemo.ui.background import Done, follow
-from cvdemo.ui.sessions import files, session_of
+from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
 from cvdemo.ui.widgets import address_script, read_settings, settings_components, widget_values
@@ -44,8 +44,6 @@ class Parts:
     widgets: dict[str, Any]
     curves: Any
     numbers: Any
-    downloads: dict[str, Any]
-    hidden: Any
 
     @property
     def settings(self) -> list[Any]:
@@ -75,7 +73,6 @@ def create_optimise(shared: Shared) -> View:
     gr.on([shared.path.change, shared.model.change], _halt, inputs[:3], None, **QUICK)
     _wire_weights(parts, shared)
     _wire_presets(parts)
-    _wire_downloads(parts)
     return View(
         OPTIMISE,
         refresh=Refresh(_on_new_pictures, inputs, parts.answer),
@@ -124,10 +121,8 @@ def _components(shared: Shared) -> Parts:
             numbers = gr.HTML(elem_id="style-numbers", apply_default_css=False)
         with gr.Tab("Download"):
             gr.Markdown("The best picture so far in the size it was made, and the losses of every step.")
-            with gr.Row():
-                downloads = {kind: gr.Button(label, min_width=90) for kind, label in KINDS.items()}
-            hidden = gr.DownloadButton("Download", elem_id="style-download", elem_classes="off-screen")
-    return Parts(result, line, buttons, presets, ratio, widgets, curves, numbers, downloads, hidden)
+            create_downloads("style-download", KINDS, _download, "Press Start first.")
+    return Parts(result, line, buttons, presets, ratio, widgets, curves, numbers)
 
 
 def _ratio_html(settings: OptimiseSettings) -> str:
@@ -314,22 +309,8 @@ def _wire_presets(parts: Parts) -> None:
         done.then(None, parts.settings, None, js=remember, **QUICK)
 
 
-def _wire_downloads(parts: Parts) -> None:
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('style-download'), 150)"
-
-    def maker(kind: str) -> Any:
-        def make(request: gr.Request) -> Any:
-            user = session_of(request)
-            job = jobs.job_of(user)
-            if job is None or not job.run.history:
-                raise gr.Error("There is nothing to download yet. Press Start first.", print_exception=False)
-            name, content = view.export(job.run, list(job.run.history), kind, job.name)
-            path = files.make(user, name)
-            path.write_bytes(content)
-            return gr.DownloadButton(value=str(path))
-
-        return make
-
-    for kind, button in parts.downloads.items():
-        made = button.click(maker(kind), None, parts.hidden, **QUICK)
-        made.success(None, None, None, js=press, **QUICK)
+def _download(user: str, kind: str) -> tuple[str, bytes] | None:
+    job = jobs.job_of(user)
+    if job is None or not job.run.history:
+        return None
+    return view.export(job.run, list(job.run.history), kind, job.name)
