@@ -156,7 +156,8 @@ def _background(field: np.ndarray | None, side: int) -> np.ndarray:
     if field is None:
         return np.full((side, side, 3), 248, np.uint8)
     value = np.clip(cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR), 0, 1)[..., None]
-    strength = np.abs(value - 0.5) * 2 * _PALE
+    # Most of the game is near balance, where D's answers differ little: they are spread out.
+    strength = _PALE * (2 * np.abs(value - 0.5)) ** 0.6
     colour = np.where(value >= 0.5, np.array(REAL, np.float32), np.array(MADE, np.float32))
     return (255 * (1 - strength) + colour * strength).astype(np.uint8)
 

@@ -124,16 +124,19 @@ def sentence(made: Drawn, settings: OnePassSettings) -> str:
 
 
 def timing(seen: Look, made: Drawn) -> str:
-    """Such as "slider 41 ms (decoder 38; target 60 at 384 px) · encoder 92 ms, once · cpu bfloat16"."""
+    """Such as "slider 41 ms (decoder 38; target 60 at 384 px) · encoder 92 ms, once for 2 pictures · cpu bf16"."""
     inference = seen.inference
-    once = sum(inference.stages.values())
+    steps = dict(inference.stages)
+    loading = steps.pop("load", 0.0)
+    once = sum(steps.values())
     where = " ".join(part for part in (inference.device, inference.precision) if part)
+    started = f" · loading {loading / 1e3:.1f} s, the first time only" if loading >= 50 else ""
     if inference.encoded is None:
-        return f"slider {made.slider:.0f} ms, no network · network {once:.0f} ms, once · {where}"
-    decoder = sum(made.result.stages.values())
+        return f"slider {made.slider:.0f} ms, no network · network {once:.0f} ms, once · {where}{started}"
+    decoder = made.result.stages.get("decoder", 0.0)
     return (
         f"slider {made.slider:.0f} ms (decoder {decoder:.0f}; target {SLIDER_BAR:.0f} at 384 px) · encoder "
-        f"{once:.0f} ms, once for {1 + len(inference.styles)} pictures · {where}"
+        f"{once:.0f} ms, once for {1 + len(inference.styles)} pictures · {where}{started}"
     )
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from cvdemo.core.engine import set_default_engine
 from cvdemo.core.media import Picture
 from cvdemo.style import one_pass_view as view
-from cvdemo.style import predict, video
 from cvdemo.style.one_pass_view import NETWORKS, OnePassSettings
 from cvdemo.style.predict import StyleSettings
 from cvdemo.style.tab_shared import Styles
@@ -27,15 +27,15 @@ def styles(style):
 def counted(engine, monkeypatch):
     """How often networks were asked, by kind of question."""
     asked, run = [], engine.run
-    for module in (predict, video):
-        monkeypatch.setattr(module, "default_engine", lambda: engine)
 
     def noted(model, what, **options):
         asked.append(type(what).__name__)
         return run(model, what, **options)
 
     monkeypatch.setattr(engine, "run", noted)
-    return asked
+    set_default_engine(engine)
+    yield asked
+    set_default_engine(None)
 
 
 def test_the_slider_asks_the_decoder_only(counted, picture, styles):

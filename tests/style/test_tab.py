@@ -10,7 +10,9 @@ from cvdemo.core import registry
 from cvdemo.core.errors import InputError
 from cvdemo.core.media import save_picture
 from cvdemo.style import optimise_jobs as jobs
-from cvdemo.style import tab_optimise, tab_race
+from cvdemo.style import tab_gan, tab_one_pass, tab_optimise, tab_race
+from cvdemo.style.gan_table import GanViewSettings
+from cvdemo.style.one_pass_view import OnePassSettings
 from cvdemo.style.optimise_view import OptimiseSettings
 from cvdemo.style.styles import STYLES, load_style
 from cvdemo.style.tab import PLAN
@@ -34,8 +36,10 @@ from cvdemo.ui.widgets import widget_values
 from cvdemo.ui.workbench import Workbench
 
 SESSION = "style-tab-test"
-SETTINGS = {tab_optimise.PREFIX: OptimiseSettings, tab_race.PREFIX: OptimiseSettings, "blend_": Blend}
-OTHERS = ("pass_", "gan_")
+SETTINGS = {
+    tab_optimise.PREFIX: OptimiseSettings, tab_race.PREFIX: OptimiseSettings, "blend_": Blend,
+    tab_one_pass.PREFIX: OnePassSettings, tab_gan.PREFIX: GanViewSettings,
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +113,7 @@ def test_lesson_buttons_name_what_there_is(attempt, tmp_path):
             assert value in STYLES
         elif name == "model":
             assert registry.get(value).extras["kind"] == "encoder"
-        elif not name.startswith(OTHERS):
+        else:
             prefix = next(prefix for prefix in SETTINGS if name.startswith(prefix))
             fields = {field.name: field for field in SETTINGS[prefix].fields_of()}
             fields[name.removeprefix(prefix)].parse(value)  # raises for a value that cannot be
