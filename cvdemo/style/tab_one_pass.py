@@ -239,7 +239,8 @@ def _video(
     try:
         settings, styles = _asked(user, second, values)
         source = files.claim(user, path)
-        target = files.make(user, f"{source.stem}-{settings.network if styles is None else styles.names[0]}.mp4")
+        style = settings.network if styles is None else styles.names[0].replace(" ", "-")
+        target = files.make(user, f"{source.stem}-{style}.mp4")
 
         def work(progress: Any, cancel: Any) -> StyledVideo:
             pictures, weights = ((), None) if styles is None else (styles.pictures, styles.weights)
