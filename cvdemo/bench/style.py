@@ -1,4 +1,4 @@
-"""Style: a step of the optimisation, encoding, the decoder behind the slider, and feed-forward networks.
+"""Style: a step of the optimisation, encoding, the decoder behind the slider, feed-forward networks, and frames.
 
 Where a model's weights are on this machine they are used; where not, the same architecture with random weights is
 timed, marked "random": speed hardly depends on the weights, and nothing is shown of it.
@@ -6,6 +6,7 @@ timed, marked "random": speed hardly depends on the weights, and nothing is show
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -29,6 +30,7 @@ from cvdemo.style.nets.adain_decoder import CHANNELS, STRIDE
 from cvdemo.style.raw import Decode, Encode, adain
 from cvdemo.style.settings import StyleSettings
 from cvdemo.style.styles import load_style
+from cvdemo.style.video import FrameStyler
 
 DECODER_SIZE, DECODER_BAR_MS = 384, 60.0
 STEP_BAR_MS = 150.0  # 100 steps in 15 s
@@ -68,8 +70,28 @@ def time_model(engine: Engine, spec: ModelSpec, rounds: int, steps: Callable[...
         for size in (256, 384):
             picture = fitted(example_picture(), size)
             rows[f"whole picture, {size} px"] = time_calls(lambda p=picture: engine.run(usable, p), rounds)  # type: ignore[misc]
+    if kind != "encoder":
+        with _as_registered(spec, usable):
+            what = f"smoothed frame of a video, {DECODER_SIZE} px"
+            rows[what] = time_calls(frames_through(engine, spec, kind == "adain"), rounds)
     engine.evict(usable.name)
     return {"model": spec.name, "weights": "random" if random or spec.random_weights else "trained", "ms": rows}
+
+
+def frames_through(engine: Engine, spec: ModelSpec, styled: bool) -> Callable[[], Any]:
+    """A call that stylises the next frame of a video: a camera that moves over the example picture to and fro."""
+    picture = example_picture()
+    height, width = (round(side * 0.8) for side in picture.shape[:2])
+    places = itertools.cycle([*range(0, 24, 3), *range(24, 0, -3)])
+    styler = FrameStyler(
+        [load_style("waves")] if styled else [], spec.name, StyleSettings(size=DECODER_SIZE), engine=engine
+    )  # fmt: skip
+
+    def call() -> Any:
+        left = next(places)
+        return styler(np.ascontiguousarray(picture[left : left + height, left : left + width]))
+
+    return call
 
 
 class _as_registered:

@@ -110,12 +110,13 @@ def _video(args: argparse.Namespace, settings: StyleSettings, blend: list[float]
     if args.save is None:
         raise CvDemoError("Nothing says where the video goes.", hint="Name a file with --save FILE.mp4.")
     styles, model = _one_pass(args)
-    info = video.stylise_video(
+    made = video.stylise_video(
         args.content, args.save, styles, model, settings, blend=blend, stride=args.stride, progress=_progress
     )
-    print(f"\n{args.save.name}: {info.width} x {info.height}, {info.duration:.1f} s", file=sys.stderr)
+    info = made.info
+    print(f"\n{args.save.name}: {made.sentence()}", file=sys.stderr)
     facts = {"name": args.content.name, "width": info.width, "height": info.height, "fps": info.fps}
-    write(args.json, to_json({"video": facts, "model": model, "styles": args.styles}))
+    write(args.json, to_json({**made.to_dict(), "video": facts, "styles": args.styles}))
     return 0
 
 

@@ -108,7 +108,8 @@ def fitted(picture: Any, size: int, *, multiple: int = 1) -> np.ndarray:
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float().div_(255)
+    writable = np.require(pixels, requirements=["C", "W"])  # torch warns of others, such as our style pictures
+    return torch.from_numpy(writable).permute(2, 0, 1)[None].float().div_(255)
 
 
 def to_pixels(x: Tensor) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from cvdemo.core.errors import InputError
 from cvdemo.core.settings import Settings, setting
 
-SHAPES = ("ring", "two moons", "eight spots", "spiral")
+SHAPES = ("ring", "two moons", "spiral", "grid", "eight spots")
 LEAST_POINTS = 8
 OBJECTIVES = ("non-saturating", "minimax")
 
@@ -178,6 +178,8 @@ def example_points(shape: str, count: int = 400, seed: int = 0) -> np.ndarray:
     elif shape == "eight spots":
         angle = 2 * np.pi * rng.integers(0, 8, count) / 8
         found = np.stack([np.cos(angle), np.sin(angle)], 1) * 0.8
+    elif shape == "grid":  # nine Gaussians
+        found = rng.integers(-1, 2, (count, 2)) * np.array(0.75)
     elif shape == "spiral":
         angle = 3.5 * np.pi * np.sqrt(t)
         found = np.stack([np.cos(angle), np.sin(angle)], 1) * (0.1 + 0.8 * np.sqrt(t))[:, None]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -27,13 +27,12 @@ from cvdemo.style import colour, losses
 from cvdemo.style.features import activations, fitted, to_pixels, to_tensor
 from cvdemo.style.losses import shares_of
 from cvdemo.style.models import COMPACT_ENCODER
+from cvdemo.style.optimisers import new_optimiser, rein_in
 from cvdemo.style.result import Losses, StyleResult
 from cvdemo.style.settings import StyleSettings, check_inputs
 
 PREVIEW_EVERY = 5
 WEIGHTS = ("content_weight", "style_weight", "tv_weight")
-FIRST_MOVE, LARGEST_MOVE = 0.01, 0.05
-"""L-BFGS: mean change of a pixel, of 1, at its first step and at most."""
 _RUNAWAY = 3.0
 _PAUSE_POLL_S = 0.1
 
@@ -42,13 +41,15 @@ _PAUSE_POLL_S = 0.1
 class Step:
     """One step. number: from 1.   losses, total: of the picture that the step started from, total weighted.
 
-    best: the lowest total under the present weights.   preview: the picture after the step, (H, W, 3) uint8, every
-    few steps and at the first, else None.   milliseconds: the whole step, waiting for the encoder included.
+    weights: that total was made with, by name.   best: the lowest total under them.   preview: the picture after the
+    step, (H, W, 3) uint8, every few steps and at the first, else None.   milliseconds: the whole step, waiting for the
+    encoder included.
     """
 
     number: int
     losses: Losses
     total: float
+    weights: dict[str, float]
     best: float
     milliseconds: float
     preview: np.ndarray | None
@@ -109,7 +110,7 @@ class GatysRun:
         self._best: tuple[float, Tensor, Losses] | None = None
         self._stages: dict[str, float] = {}
         self.number = 0
-        self.history: list[Step] = []
+        self.history: list[Step] = []  # without previews
 
     # ------------------------------------------------------------------ control
 
@@ -164,6 +165,10 @@ class GatysRun:
         with self._lock:
             return dict(self._weights)
 
+    def release(self) -> None:
+        """Let go of what L-BFGS remembers, twenty times the picture; a further step learns it anew."""
+        self._optimiser = None
+
     # ------------------------------------------------------------------ steps
 
     def run(self, cancel: threading.Event | None = None) -> Iterator[Step]:
@@ -186,8 +191,9 @@ class GatysRun:
         self.number += 1
         total = found.total(**self._weights_used)
         shown = self.preview() if self.number == 1 or self.number % self.preview_every == 0 else None
-        step = Step(self.number, found, total, best, (perf_counter() - started) * 1e3, shown)
-        self.history.append(step)
+        weights = dict(self._weights_used)
+        step = Step(self.number, found, total, weights, best, (perf_counter() - started) * 1e3, shown)
+        self.history.append(replace(step, preview=None))  # thousands of large pictures would fill the memory
         return step
 
     def _leased(self, work: Callable[[Any, RunContext], Any], cancel: threading.Event | None) -> Any:
@@ -202,6 +208,8 @@ class GatysRun:
         self._begin(network, context)
         self._take_changes()
         assert self._picture is not None
+        if self._optimiser is None:
+            self._new_optimiser()
         latest: list[Losses] = []
 
         def closure() -> Tensor:
@@ -217,7 +225,8 @@ class GatysRun:
             before = self._picture.detach().clone()
             self._optimiser.step(closure)
         with torch.no_grad():
-            self._rein_in(before)
+            if self.settings.optimiser == "L-BFGS":
+                rein_in(self._optimiser, self._picture, before, self._rate)
             self._keep(latest[0], before)
             total = latest[0].total(**self._weights_used)
             assert self._best is not None
@@ -248,7 +257,6 @@ class GatysRun:
         self._changed = True
         # L-BFGS looks at gradients as one row of numbers, so the picture keeps the plain memory layout.
         self._picture = picture.clamp(0, 1).contiguous().to(context.device).detach().requires_grad_(True)
-        self._new_optimiser()
 
     def _take_changes(self) -> None:
         with self._lock:
@@ -257,41 +265,12 @@ class GatysRun:
                 if self._grams:
                     self._style_target = losses.blended(self._grams, self._blend)
                 if self.number:  # what was learnt of the old objective's curvature is wrong for the new one
-                    self._new_optimiser()
+                    self.release()
             self._weights_used = dict(self._weights)
-
-    def _rein_in(self, before: Tensor) -> None:
-        """Shorten a leap of L-BFGS, which runs without a line search because that would take more network runs.
-
-        Its memory of the step is shortened with it, so what it learns of the curvature stays right.
-        """
-        assert self._picture is not None
-        if self.settings.optimiser != "L-BFGS":
-            return
-        self._optimiser.param_groups[0]["lr"] = self._rate
-        change = self._picture - before
-        moved = float(change.abs().mean())
-        if not moved > LARGEST_MOVE:  # also where it is not a number: that goes back to the best picture
-            return
-        share = LARGEST_MOVE / moved
-        self._picture.copy_(before + share * change)
-        state = self._optimiser.state[self._picture]
-        state["t"] = state["t"] * share
 
     def _new_optimiser(self) -> None:
         assert self._picture is not None
-        if self.settings.optimiser == "Adam":
-            self._optimiser = torch.optim.Adam([self._picture], lr=self._rate)
-            return
-        self._optimiser = torch.optim.LBFGS(
-            [self._picture],
-            # torch divides the first step, down the gradient, by the gradient's sum
-            lr=FIRST_MOVE * self._rate * self._picture.numel(),
-            max_iter=1,
-            history_size=10,
-            tolerance_grad=0.0,
-            tolerance_change=0.0,
-        )
+        self._optimiser = new_optimiser(self.settings.optimiser, self._picture, self._rate)
 
     def _objective(self, network: Any) -> tuple[Tensor, Losses]:
         """The weighted loss of the picture; a term of weight 0 is not computed, and reported as 0."""

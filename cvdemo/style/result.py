@@ -50,7 +50,9 @@ class StyleResult:
         """One plain sentence for screen readers and the API."""
         height, width = self.pixels.shape[:2]
         lead = f"{width} x {height} pixels by {METHODS[self.method]}"
-        named = ", ".join(name if share > 0.995 else f"{name} {100 * share:.0f} %" for name, share in self.styles)
+        named = ", ".join(
+            name if share > 0.995 else f"{name} {100 * share:.0f} %" for name, share in self.styles if share > 0.005
+        )
         how = f" in {self.steps} steps" if self.steps else ""
         return f"{lead}{how}, style: {named}" if named else f"{lead}{how}, without a style"
 

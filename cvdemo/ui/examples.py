@@ -127,6 +127,11 @@ def pictures(folder: Path) -> list[Example]:
         ("lion", "Two lions, which are not among the 80 classes either", _package_file("gradio", *GRADIO, "lion.jpg")),
         ("tower", "A tower: nothing to find", _package_file("gradio", *GRADIO, "tower.jpg")),
     )
+    return copied(folder, originals)
+
+
+def copied(folder: Path, originals: Iterable[tuple[str, str, Path | None]]) -> list[Example]:
+    """Examples (name, title, file) whose files exist on this machine, copied to ``folder``."""
     copies = ((name, title, _copied(original, folder)) for name, title, original in originals)
     return [Example(name, title, path) for name, title, path in copies if path is not None]
 

@@ -15,7 +15,7 @@ import numpy as np
 from cvdemo.ui.viewer import shown
 
 _TEMPLATE = """
-<figure class="viewer layered" aria-live="off" tabindex="0">
+<figure class="viewer layered KIND" aria-live="off" TAB>
 <img class="after" alt=""><img class="before" alt=""><i class="edge"></i><i class="point"></i>
 <label class="wipe"><span>BEFORE</span><input type="range" min="0" max="100" step="0.5" value="0"
  aria-label="BEFORE on the left, AFTER on the right: place of the edge in per cent"><span>AFTER</span></label>
@@ -23,7 +23,7 @@ _TEMPLATE = """
 """
 
 _CSS = """
-.layered { cursor: crosshair; }
+.layered.pick { cursor: crosshair; }
 .layered img { position: absolute; inset: 0; }
 .layered img.before { clip-path: inset(0 100% 0 0); }
 .layered .edge, .layered .point { position: absolute; display: none; pointer-events: none; }
@@ -108,7 +108,7 @@ element.addEventListener("input", (event) => {
   if (event.target.type === "range") { event.stopPropagation(); wipe(); }
 });
 element.addEventListener("click", (event) => {
-  if (!size || event.target.closest(".wipe")) return;
+  if (!size || !figure().classList.contains("pick") || event.target.closest(".wipe")) return;
   const to = frame();
   const x = Math.floor((event.clientX - to.x - to.left) / to.scale);
   const y = Math.floor((event.clientY - to.y - to.top) / to.scale);
@@ -118,7 +118,7 @@ element.addEventListener("click", (event) => {
 });
 element.addEventListener("keydown", (event) => {
   const way = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
-  if (!way || !size || event.target.closest(".wipe")) return;
+  if (!way || !size || !figure().classList.contains("pick") || event.target.closest(".wipe")) return;
   event.preventDefault();
   const step = Math.max(1, Math.round(Math.max(...size) * (event.shiftKey ? 0.05 : 0.01)));
   place = place || [size[0] >> 1, size[1] >> 1];
@@ -131,13 +131,16 @@ show();
 """
 
 
-def layered_viewer(elem_id: str, empty: str, before: str = "Before", after: str = "After") -> gr.HTML:
+def layered_viewer(
+    elem_id: str, empty: str, before: str = "Before", after: str = "After", *, pick: bool = True
+) -> gr.HTML:
     """A result picture of stable size over another one; ``empty`` says what to do while there is none.
 
-    before, after: the words at the ends of the slider. A click listener's ``gr.EventData`` holds {"x", "y"}.
+    before, after: the words at the ends of the slider.   pick: whether places can be pointed at. A click listener's
+    ``gr.EventData`` holds {"x", "y"}.
     """
-    words = {"EMPTY": empty, "BEFORE": before, "AFTER": after}
-    template = _TEMPLATE
+    words = {"EMPTY": empty, "BEFORE": before, "AFTER": after, "KIND": "pick" if pick else ""}
+    template = _TEMPLATE.replace("TAB", 'tabindex="0"' if pick else "")
     for name, text in words.items():
         template = template.replace(name, html.escape(text))
     return gr.HTML(

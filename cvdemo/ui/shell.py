@@ -65,6 +65,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
     from cvdemo.segmentation.api import add_segmentation_api
     from cvdemo.segmentation.tab import create_segmentation_tab
     from cvdemo.style.api import add_style_api
+    from cvdemo.style.tab import create_style_tab
 
     tasks.load_all()
     files.root = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -82,6 +83,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
                 ("pose", create_pose_tab),
                 ("flow", create_flow_tab),
                 ("action", create_action_tab),
+                ("style", create_style_tab),
                 ("classification", create_classification_tab),
             ):
                 with gr.Tab(name.capitalize(), id=name) as places[name]:

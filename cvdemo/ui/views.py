@@ -38,6 +38,7 @@ class Shared:
     picture: its value is a file's path or None. Its own change event also fires when only its state did.
     path: signal, that path or "": changes when another picture is chosen.
     second: the other picture of a pair, None for tasks that look at one; ``path`` then names both.
+    more: the task's own controls in the left column, by name, for all its views.
     model: registry name.   camera: the webcam, streaming.
     mode: signal "picture", "video" or "live".   view: signal, name of the open view (see ``widgets.signal``).
     projector: checkbox.   pill, refresh_pill: the header's status pill and the function that words it anew.
@@ -53,6 +54,7 @@ class Shared:
     pill: Any
     refresh_pill: Callable[[], str]
     second: Any = None
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import problem, status, trouble
 from cvdemo.ui.views import QUICK, Shared, VideoView, View, as_generator, is_wanted, settings_from, stop_key
 from cvdemo.ui.widgets import address_script, model_choices, signal, widget_values
-from cvdemo.ui.workbench_inputs import EVERY_FRAME, Inputs, create_inputs, create_lesson
+from cvdemo.ui.workbench_inputs import EVERY_FRAME, MODEL, Inputs, Partner, create_inputs, create_lesson
 
 LESSON = "lesson"
 _PATH_SCRIPT = "(...files) => files.map((file) => file ? file.path : '').join('|').replace(/^[|]$/, '')"
@@ -39,6 +39,9 @@ class Plan:
     is open at the start.   video: the words of the button that runs the open view on a video file; None without one.
     pairs: for a task that looks at two pictures, its example pairs, copied to the folder it is given.
     stride: label, help, largest value and default of the slider above that button.
+    partner: for a task whose second picture is chosen by itself, whatever the first is.   more: builds the task's own
+    controls under it, for all views, and returns them as a view that is never open.
+    kind, model_label: which models the menu offers (all by default), and what it is called.
     """
 
     task: str
@@ -48,6 +51,10 @@ class Plan:
     video: str | None = None
     pairs: Callable[[Path], list[Example]] | None = None
     stride: tuple[str, str, int, int] = EVERY_FRAME
+    partner: Partner | None = None
+    more: Callable[[], View] | None = None
+    kind: str = ""
+    model_label: str = MODEL
 
     @property
     def first_view(self) -> str:
@@ -75,7 +82,7 @@ class Workbench:
         Setting the picture fires its change event, which computes the open view with the settings in place.
         """
         plan = self.plan
-        choices = model_choices(plan.task)
+        choices = model_choices(plan.task, plan.kind)
         model = query.get("model", plan.default_model)
         names = [query.get("example"), plan.first_example]
         found = [example for name in names for example in self.examples if example.name == name] or self.examples
@@ -88,6 +95,7 @@ class Workbench:
             view,
             *settings_from(query, self.views),
             *([str(found[0].second) if found else None] if plan.pairs is not None else []),
+            *([plan.partner.chosen(query)] if plan.partner is not None else []),
         ]
 
     def forget(self, session: str) -> None:
@@ -108,14 +116,16 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
     with gr.Row(equal_height=False, elem_id=plan.task):
         with gr.Column(scale=3, min_width=320):
             inputs = create_inputs(
-                plan.task, plan.default_model, plan.video, examples, plan.stride, pair=plan.pairs is not None
-            )
+                plan.task, model_choices(plan.task, plan.kind), plan.default_model, plan.video, examples, plan.stride,
+                pair=plan.pairs is not None, partner=plan.partner, more=plan.more, model_label=plan.model_label,
+            )  # fmt: skip
+        own = {} if inputs.more is None else inputs.more.controls
         shared = Shared(
             picture=inputs.picture, second=inputs.second, model=inputs.model, camera=inputs.camera, **state,
-            projector=shell.projector, pill=shell.pill, refresh_pill=shell.refresh_pill,
+            projector=shell.projector, pill=shell.pill, refresh_pill=shell.refresh_pill, more=own,
         )  # fmt: skip
         with gr.Column(scale=8, min_width=380), gr.Tabs(elem_id=f"{plan.task}-views") as tabs:
-            opened, views = {}, []
+            opened, views = {}, [] if inputs.more is None else [inputs.more]
             for name, (title, create) in plan.creators.items():
                 with gr.Tab(title, id=name) as opened[name]:
                     views.append(create(shared))
@@ -131,6 +141,8 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
     _wire_live(plan, shared, views, inputs.line, user_limit)
     _wire_video(plan, shared, views, inputs)
     _wire_addresses(views)
+    if plan.partner is not None:
+        shared.second.change(None, shared.second, None, js=plan.partner.address_script(), **QUICK)
     _wire_lesson(bench, tries, nudge)
     return bench
 
@@ -293,13 +305,15 @@ def _wire_lesson(bench: Workbench, tries: list[tuple[Any, dict[str, str]]], nudg
                 values[0] = gr.skip()
             if "example" not in query:
                 values[1] = gr.skip()
-                if plan.pairs is not None:
-                    values[-1] = gr.skip()
+            named = plan.partner.key if plan.partner is not None else "example"
+            if inputs_two and named not in query:
+                values[-1] = gr.skip()
             return [*values, count + 1]
 
         return set_all
 
     plan = bench.plan
+    inputs_two = plan.pairs is not None or plan.partner is not None
     names = [view.prefix + name for view in bench.views for name in view.controls]
     names = ["model", *names]
     remember = address_script(names, [plan.default_model, *settings_from({}, bench.views)])

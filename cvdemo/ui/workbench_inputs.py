@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,9 +14,11 @@ from cvdemo.core import registry
 from cvdemo.ui import lessons
 from cvdemo.ui.examples import Example, clips
 from cvdemo.ui.sessions import files
-from cvdemo.ui.widgets import model_choices, picture_file, video_file
+from cvdemo.ui.views import View
+from cvdemo.ui.widgets import picture_file, video_file
 
 PRIVACY = "Pictures are processed on the machine that runs cvdemo and kept only while this page is open."
+MODEL = "Model (runs the network again)"
 EVERY_FRAME = ("Every n-th frame", "Larger is faster and less smooth. Needs the network.", 10, 1)
 
 
@@ -21,7 +26,7 @@ EVERY_FRAME = ("Every n-th frame", "Larger is faster and less smooth. Needs the 
 class Inputs:
     """The left column. ``modes``: its tabs by name.   second: None where one picture is looked at.
 
-    clip, stride, start, stop: None where there is no video.
+    clip, stride, start, stop: None where there is no video.   more: the task's own controls.
     """
 
     modes: dict[str, Any]
@@ -35,27 +40,62 @@ class Inputs:
     stride: Any = None
     start: Any = None
     stop: Any = None
+    more: View | None = None
+
+
+@dataclass(frozen=True)
+class Partner:
+    """A second picture that is chosen by itself and stays in view for pictures, videos and the camera.
+
+    key: its name in the page's address.   label, first_label: of its place, and of the first one's.
+    examples: copied to the folder it is given.   first: the example at the start.
+    """
+
+    key: str
+    label: str
+    first_label: str
+    examples: Callable[[Path], list[Example]]
+    first: str
+
+    def chosen(self, query: dict[str, str]) -> str | None:
+        """The file of the example that an address names, or of the first one."""
+        known = {example.name: str(example.path) for example in self.examples(files.examples)}
+        return known.get(query.get(self.key, ""), known.get(self.first))
+
+    def address_script(self) -> str:
+        """Client-side function that writes the chosen example's name into the page's address; uploads have none."""
+        found = self.examples(files.examples)
+        names = json.dumps({f"{example.path.parent.name}/{example.path.name}": example.name for example in found})
+        key, first = json.dumps([self.key]), json.dumps([self.first])
+        return (
+            f"(file) => {{ const name = file ? {names}[(file.path || '').split(/[\\\\/]/).slice(-2).join('/')] : null; "
+            f"window.cvdemo.rememberInAddress({key}, {first}, [name ?? null]); return []; }}"
+        )
 
 
 def create_inputs(
     task: str,
+    choices: list[tuple[str, str]],
     default_model: str,
     video: str | None,
     examples: list[Example],
     stride: tuple[str, str, int, int],
     *,
     pair: bool = False,
+    partner: Partner | None = None,
+    more: Callable[[], View] | None = None,
+    model_label: str = MODEL,
 ) -> Inputs:
     """Build the left column: a picture (two for a ``pair``), a video (where ``video`` words its button) or the camera,
-    and the model.
+    the ``partner`` and what ``more`` builds, and the model.
 
-    stride: as in ``Plan``.
+    choices: the model menu's (label, name).   stride, partner, more, model_label: as in ``Plan``.
     """
     modes: dict[str, Any] = {}
     moving: dict[str, Any] = {}
     with gr.Tabs():
         with gr.Tab("Picture", id="picture") as modes["picture"]:
-            pictures = _pair_inputs(task) if pair else [_picture_input(task)]
+            pictures = _pair_inputs(task) if pair else [_picture_input(task, partner)]
             gr.Examples(
                 [[str(path) for path in (example.path, example.second)[: len(pictures)]] for example in examples],
                 inputs=pictures, label="Examples", elem_id=f"{task}-examples", api_visibility="private",
@@ -69,21 +109,34 @@ def create_inputs(
                 height=200, webcam_options=gr.WebcamOptions(mirror=False), elem_id=f"{task}-camera",
             )  # fmt: skip
     line = gr.HTML(elem_id=f"{task}-live", apply_default_css=False)
+    second = pictures[1] if pair else None if partner is None else _partner_input(task, partner)
+    own = None if more is None else more()
     model = gr.Dropdown(
-        model_choices(task), value=default_model, label="Model (runs the network again)", filterable=False,
-        elem_id=f"{task}-model",
+        choices, value=default_model, label=model_label, filterable=False, elem_id=f"{task}-model"
     )  # fmt: skip
     with gr.Accordion("Model card", open=False):
         card = gr.Markdown(registry.model_card(registry.get(default_model)), elem_classes="numbers")
     gr.Markdown(PRIVACY, elem_classes="privacy")
-    return Inputs(modes, pictures[0], camera, model, card, line, pictures[1] if pair else None, **moving)
+    return Inputs(modes, pictures[0], camera, model, card, line, second, **moving, more=own)
 
 
-def _picture_input(task: str) -> Any:
+def _picture_input(task: str, partner: Partner | None) -> Any:
+    label = partner.first_label if partner else "Drop, paste or photograph a picture"
     return picture_file(
-        label="Drop, paste or photograph a picture", sources=["upload", "webcam", "clipboard"], height=200,
+        label=label, sources=["upload", "webcam", "clipboard"], height=200,
         elem_id=f"{task}-picture",
     )  # fmt: skip
+
+
+def _partner_input(task: str, partner: Partner) -> Any:
+    place = picture_file(
+        label=partner.label, sources=["upload", "clipboard"], height=150, elem_id=f"{task}-second"
+    )  # fmt: skip
+    gr.Examples(
+        [[str(example.path)] for example in partner.examples(files.examples)], inputs=[place], label="Examples",
+        examples_per_page=12, elem_id=f"{task}-seconds", api_visibility="private",
+    )  # fmt: skip
+    return place
 
 
 def _pair_inputs(task: str) -> list[Any]:

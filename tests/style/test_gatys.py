@@ -207,3 +207,15 @@ def test_a_style_of_one_pixel(engine, content):
     run = job(engine, content, [np.full((1, 1, 3), 90, np.uint8)], settings={"steps": 3})
     assert len(list(run.run())) == 3
     assert run.best().shape == (53, 64, 3)
+
+
+@pytest.mark.parametrize("optimiser", ["L-BFGS", "Adam"])
+def test_a_run_whose_memory_was_released_goes_on(engine, content, style, optimiser):
+    run = job(engine, content, [style], settings={"optimiser": optimiser})
+    first = run.step()
+    run.step()
+    run.release()
+    for _ in range(4):
+        last = run.step()
+    assert last.best < first.total
+    assert last.number == 6
