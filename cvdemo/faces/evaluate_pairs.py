@@ -164,10 +164,10 @@ def add_parser(subparsers: Any) -> None:
 def _embed_with_teacher(pixels: np.ndarray, teach: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | None:
     from cvdemo.faces import predict
     from cvdemo.faces.align import align
-    from cvdemo.faces.detector import FaceSettings, decode_faces, infer_faces
+    from cvdemo.faces.detector import FaceDetectionSettings, decode_faces, infer_faces
 
-    found = decode_faces(infer_faces(pixels), FaceSettings(score_threshold=predict.LEAST_SCORE))
-    settings = predict.FaceSettings(which="central", face_score=predict.LEAST_SCORE)
+    found = decode_faces(infer_faces(pixels), FaceDetectionSettings(score_threshold=predict.LEAST_SCORE))
+    settings = predict.FaceMatchSettings(which="central", face_score=predict.LEAST_SCORE)
     row = predict.face_of(found, settings)
     return None if row is None else teach(align(pixels, found.landmarks[row])[None])[0]
 
@@ -176,7 +176,7 @@ def _embed_with_model(pixels: np.ndarray, model: str) -> np.ndarray | None:
     from cvdemo.faces import predict
 
     found = predict.infer(pixels, model, mirror=True)
-    row = predict.face_of(found, predict.FaceSettings(which="central", face_score=predict.LEAST_SCORE))
+    row = predict.face_of(found, predict.FaceMatchSettings(which="central", face_score=predict.LEAST_SCORE))
     return None if row is None else found.embeddings[row]
 
 
