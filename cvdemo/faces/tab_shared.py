@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,18 @@ from cvdemo.ui.viewer import display_copy
 
 COMPARE, GALLERY, LOSSES, SIMCLR, RETRIEVAL = "compare", "gallery", "losses", "simclr", "retrieval"
 DISPLAY_SIDE = 720  # longest side of a picture on the page: two stand beside each other
+# A press on anything with a key reaches Python as one event that carries it.
+PRESS = """
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-key]");
+  if (button) trigger("click", {key: button.dataset.key});
+});
+"""
+
+
+def pressed_key(event: Any) -> str:
+    """The key of what was pressed in a component whose script is ``PRESS``; "" when there is none."""
+    return str((event._data or {}).get("key", ""))
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +51,11 @@ class Look:
         return self.found.stages if self.inference is None else self.inference.stages
 
 
+def key_of(picture: Picture, model: str) -> Hashable:
+    """Where the session's memory keeps what a model makes of a picture; the last part is the model's name."""
+    return "faces", picture.fingerprint, picture.name, model
+
+
 def look_of(session: str, path: str | None, model: str, **watch: Any) -> Look:
     """The faces of a chosen file; a picture that was looked at before is not looked at again.
 
@@ -46,12 +63,10 @@ def look_of(session: str, path: str | None, model: str, **watch: Any) -> Look:
     none, because faces can be found and shown all the same.
     """
     picture = picture_of(session, path)
-    memory, key = memory_of(session), ("faces", picture.fingerprint, model)
+    memory, key = memory_of(session), key_of(picture, model)
     known: Look | None = memory.get(key)
-    if known is None or known.picture.name != picture.name:
-        known = look_at(picture, model, session, **watch)
-        if known.trouble is None:  # the file may be put in place while the page is open
-            memory.put(key, known)
+    if known is None or known.trouble is not None:  # the file may be put in place while the page is open
+        known = memory.put(key, look_at(picture, model, session, **watch))
     return known
 
 
