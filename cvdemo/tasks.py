@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-TASKS: tuple[str, ...] = ("detection", "segmentation", "pose", "flow", "action", "classification")
-PARTS: tuple[str, ...] = ("faces", "style")
+TASKS: tuple[str, ...] = ("detection", "segmentation", "pose", "flow", "action", "faces", "classification")
+PARTS: tuple[str, ...] = ("style",)
 """Packages with models but without a tab: several tasks stand on them, or the command line alone offers them so far."""
 
 

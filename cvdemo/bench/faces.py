@@ -23,7 +23,7 @@ from cvdemo.core.context import RunContext
 from cvdemo.core.device import configure_threads, device_title
 from cvdemo.core.engine import Engine
 from cvdemo.core.registry import ModelSpec
-from cvdemo.faces.detector import DEFAULT_MODEL, FaceSettings, decode_faces
+from cvdemo.faces.detector import DEFAULT_MODEL, FaceDetectionSettings, decode_faces
 
 EMOTIONS = "compact-emotion"
 SLIDER_MOVES = 60
@@ -60,7 +60,7 @@ def slider_path(spec: ModelSpec, device: str | None) -> dict[str, Any]:
     times = []
     for step in range(SLIDER_MOVES):
         started = perf_counter()
-        decode_faces(raw, FaceSettings(score_threshold=step / 100, iou_threshold=1 - step / 100)).to_dict()
+        decode_faces(raw, FaceDetectionSettings(score_threshold=step / 100, iou_threshold=1 - step / 100)).to_dict()
         times.append((perf_counter() - started) * 1e3)
     calls = sum(model.runs for model in engine.statistics().models) - before
     return {"moves": SLIDER_MOVES, "decode ms": median(times), "network calls": calls}

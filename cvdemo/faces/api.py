@@ -15,11 +15,11 @@ from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import read_picture
 from cvdemo.faces import embedder, predict
-from cvdemo.faces.predict import DEFAULT_MODEL, FaceSettings
+from cvdemo.faces.predict import DEFAULT_MODEL, FaceMatchSettings
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import component, picture_file, read_settings
 
-_FIELDS = FaceSettings.fields_of()
+_FIELDS = FaceMatchSettings.fields_of()
 _NAMES = tuple(field.name for field in _FIELDS)
 
 
@@ -53,7 +53,7 @@ def faces_compare(
     values = (threshold, measure, which, face_score, min_size)
     user = session_of(request)
     try:
-        settings = read_settings(FaceSettings, _NAMES, values)
+        settings = read_settings(FaceMatchSettings, _NAMES, values)
         names, inferences = [], []
         for image in (image_a, image_b):
             if not image:

@@ -128,7 +128,10 @@ def model_label(spec: ModelSpec) -> str:
     return f"{spec.tier} · {title_of(spec, state)}" + (f" · {state.reason}" if state.reason else "")
 
 
-def model_choices(task: str) -> list[tuple[str, str]]:
-    """(label, name) of every model of a task, compact ones first; unavailable ones stay in the list with the reason."""
-    listed = sorted(models(task=task), key=lambda spec: spec.tier != "compact")
+def model_choices(task: str, family: str = "") -> list[tuple[str, str]]:
+    """(label, name) of every model of a task (and family), compact ones first; unavailable ones stay in the list with
+    the reason.
+    """
+    offered = [spec for spec in models(task=task) if spec.family == family or not family]
+    listed = sorted(offered, key=lambda spec: spec.tier != "compact")
     return [(model_label(spec), spec.name) for spec in listed]

@@ -39,6 +39,7 @@ class Plan:
     is open at the start.   video: the words of the button that runs the open view on a video file; None without one.
     pairs: for a task that looks at two pictures, its example pairs, copied to the folder it is given.
     stride: label, help, largest value and default of the slider above that button.
+    pair_labels: what the two pictures of a pair are called.   family: only models of this family are offered.
     """
 
     task: str
@@ -48,6 +49,13 @@ class Plan:
     video: str | None = None
     pairs: Callable[[Path], list[Example]] | None = None
     stride: tuple[str, str, int, int] = EVERY_FRAME
+    pair_labels: tuple[str, str] = ("First frame", "Second frame")
+    family: str = ""
+
+    @property
+    def choices(self) -> list[tuple[str, str]]:
+        """(label, name) of the models that are offered."""
+        return model_choices(self.task, self.family)
 
     @property
     def first_view(self) -> str:
@@ -75,7 +83,7 @@ class Workbench:
         Setting the picture fires its change event, which computes the open view with the settings in place.
         """
         plan = self.plan
-        choices = model_choices(plan.task)
+        choices = plan.choices
         model = query.get("model", plan.default_model)
         names = [query.get("example"), plan.first_example]
         found = [example for name in names for example in self.examples if example.name == name] or self.examples
@@ -108,8 +116,9 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
     with gr.Row(equal_height=False, elem_id=plan.task):
         with gr.Column(scale=3, min_width=320):
             inputs = create_inputs(
-                plan.task, plan.default_model, plan.video, examples, plan.stride, pair=plan.pairs is not None
-            )
+                plan.task, plan.default_model, plan.choices, plan.video, examples, plan.stride,
+                plan.pair_labels if plan.pairs is not None else None,
+            )  # fmt: skip
         shared = Shared(
             picture=inputs.picture, second=inputs.second, model=inputs.model, camera=inputs.camera, **state,
             projector=shell.projector, pill=shell.pill, refresh_pill=shell.refresh_pill,

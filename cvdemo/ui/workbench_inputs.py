@@ -11,7 +11,7 @@ from cvdemo.core import registry
 from cvdemo.ui import lessons
 from cvdemo.ui.examples import Example, clips
 from cvdemo.ui.sessions import files
-from cvdemo.ui.widgets import model_choices, picture_file, video_file
+from cvdemo.ui.widgets import picture_file, video_file
 
 PRIVACY = "Pictures are processed on the machine that runs cvdemo and kept only while this page is open."
 EVERY_FRAME = ("Every n-th frame", "Larger is faster and less smooth. Needs the network.", 10, 1)
@@ -40,22 +40,22 @@ class Inputs:
 def create_inputs(
     task: str,
     default_model: str,
+    choices: list[tuple[str, str]],
     video: str | None,
     examples: list[Example],
     stride: tuple[str, str, int, int],
-    *,
-    pair: bool = False,
+    pair: tuple[str, str] | None = None,
 ) -> Inputs:
-    """Build the left column: a picture (two for a ``pair``), a video (where ``video`` words its button) or the camera,
-    and the model.
+    """Build the left column: a picture (two where ``pair`` labels them), a video (where ``video`` words its button) or
+    the camera, and the model.
 
-    stride: as in ``Plan``.
+    choices: (label, name) of the models.   stride: as in ``Plan``.
     """
     modes: dict[str, Any] = {}
     moving: dict[str, Any] = {}
     with gr.Tabs():
         with gr.Tab("Picture", id="picture") as modes["picture"]:
-            pictures = _pair_inputs(task) if pair else [_picture_input(task)]
+            pictures = _pair_inputs(task, pair) if pair else [_picture_input(task)]
             gr.Examples(
                 [[str(path) for path in (example.path, example.second)[: len(pictures)]] for example in examples],
                 inputs=pictures, label="Examples", elem_id=f"{task}-examples", api_visibility="private",
@@ -70,7 +70,7 @@ def create_inputs(
             )  # fmt: skip
     line = gr.HTML(elem_id=f"{task}-live", apply_default_css=False)
     model = gr.Dropdown(
-        model_choices(task), value=default_model, label="Model (runs the network again)", filterable=False,
+        choices, value=default_model, label="Model (runs the network again)", filterable=False,
         elem_id=f"{task}-model",
     )  # fmt: skip
     with gr.Accordion("Model card", open=False):
@@ -86,14 +86,15 @@ def _picture_input(task: str) -> Any:
     )  # fmt: skip
 
 
-def _pair_inputs(task: str) -> list[Any]:
-    """Two frames of one camera, next to each other."""
+def _pair_inputs(task: str, labels: tuple[str, str]) -> list[Any]:
+    """Two pictures next to each other."""
     with gr.Row():
         return [
             picture_file(
-                label=label, sources=["upload", "clipboard"], height=170, min_width=130, elem_id=f"{task}-{name}"
+                label=label, sources=["upload", "webcam", "clipboard"], height=170, min_width=130,
+                elem_id=f"{task}-{name}",
             )
-            for label, name in (("First frame", "picture"), ("Second frame", "second"))
+            for label, name in zip(labels, ("picture", "second"))
         ]  # fmt: skip
 
 

@@ -1,0 +1,29 @@
+"""The Faces tab: two pictures or the camera, and views of what an embedding network makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cvdemo.faces.embedder import SPEC
+from cvdemo.faces.examples import example_pairs
+from cvdemo.faces.predict import DEFAULT_MODEL, TASK
+from cvdemo.faces.tab_compare import create_compare_view
+from cvdemo.faces.tab_shared import COMPARE
+from cvdemo.ui.workbench import Plan, Workbench, create_workbench
+
+PLAN = Plan(
+    TASK,
+    DEFAULT_MODEL,
+    first_example="altered",
+    creators={
+        COMPARE: ("Compare", create_compare_view),
+    },
+    pairs=example_pairs,
+    pair_labels=("First picture", "Second picture"),
+    family=SPEC.family,
+)
+
+
+def create_faces_tab(shell: Any, user_limit: int) -> Workbench:
+    """Build the tab inside the current ``gr.Tab``; arguments as in ``create_workbench``."""
+    return create_workbench(PLAN, shell, user_limit)
