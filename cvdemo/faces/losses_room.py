@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cvdemo.core.context import ProgressFn
+from cvdemo.core.errors import Cancelled
 from cvdemo.faces.mining import Batch, MiningSettings, drawn_batch
 from cvdemo.faces.tiny import TinyRun, TinySettings
 
@@ -55,6 +57,15 @@ class LossRoom:
             if self.tiny is None or fresh or self.tiny.loss != settings.tiny_loss:
                 self.tiny = TinyRun(settings.tiny_loss, self.seed)
             return self.tiny
+
+    def train(self, steps: int, progress: ProgressFn | None = None, cancel: threading.Event | None = None) -> None:
+        """``steps`` more steps of the network, with what is asked for at each of them; Cancelled."""
+        for number in range(steps):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("Stopped.")
+            self.run(self.asked).step(self.asked)
+            if progress is not None:
+                progress((number + 1) / steps, f"Step {number + 1}")
 
 
 _rooms: OrderedDict[str, LossRoom] = OrderedDict()

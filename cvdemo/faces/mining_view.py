@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from cvdemo.classification.teach_view import safe
 from cvdemo.faces.mining import RULE_WORDS, Batch, Mined
 from cvdemo.faces.playground_view import COLOURS, at, axes, ring, svg
+from cvdemo.ui.markup import safe
 from cvdemo.ui.plane import handle
 
 # Distinct for every kind of colour vision; a letter or a number says the same.

@@ -6,7 +6,8 @@ No network: the points are the embeddings themselves, so that what a loss pulls 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -63,6 +64,9 @@ class PlaygroundSettings(Settings):
     def points(self) -> np.ndarray:
         """(3, 2) float64: anchor, positive, negative; y points up."""
         return np.array([[getattr(self, f"{name}_{axis}") for axis in "xy"] for name in NAMES])
+
+
+S = TypeVar("S", bound=PlaygroundSettings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,16 +178,14 @@ def _made_of(settings: PlaygroundSettings, near: float, far: float, points: np.n
     return f"angle to the positive {angle:.2f} + margin {settings.margin:.2f} radians"
 
 
-def step(settings: PlaygroundSettings) -> PlaygroundSettings:
+def step(settings: S) -> S:
     """The settings after one step of gradient descent; points stay on the plane."""
     moment = look(settings)
     points = np.clip(moment.points - settings.rate * moment.gradient, [-WIDE, -HIGH], [WIDE, HIGH])
     return placed(settings, points)
 
 
-def placed(settings: PlaygroundSettings, points: np.ndarray) -> PlaygroundSettings:
-    """The same settings with the three points elsewhere."""
+def placed(settings: S, points: np.ndarray) -> S:
+    """The same settings with the three points (3, 2) elsewhere."""
     places = {f"{name}_{axis}": float(points[i, j]) for i, name in enumerate(NAMES) for j, axis in enumerate("xy")}
-    return PlaygroundSettings.from_mapping(
-        {field.name: getattr(settings, field.name) for field in PlaygroundSettings.fields_of()} | places
-    )
+    return replace(settings, **places)

@@ -6,7 +6,6 @@ It is trained from random weights in the visitor's session and thrown away with 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvdemo.core.context import ProgressFn
-from cvdemo.core.errors import Cancelled
 from cvdemo.core.settings import Settings, setting
 from cvdemo.faces.digits import CLASSES, VIEWS, Digits, draw_digits
 from cvdemo.faces.metric_losses import (
@@ -214,19 +211,3 @@ def neighbour_accuracy(places: np.ndarray, labels: np.ndarray) -> float:
     distances = ((rows[:, None] - rows[None, :]) ** 2).sum(2)
     np.fill_diagonal(distances, np.inf)
     return float((labels[distances.argmin(1)] == labels).mean())
-
-
-def train(
-    run: TinyRun,
-    settings: Callable[[], TinySettings],
-    steps: int,
-    progress: ProgressFn | None = None,
-    cancel: threading.Event | None = None,
-) -> None:
-    """``steps`` more steps, with the settings as they are at each; Cancelled when ``cancel`` is set."""
-    for number in range(steps):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled("Stopped.")
-        run.step(settings())
-        if progress is not None:
-            progress((number + 1) / steps, f"step {number + 1}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def map_svg(snapshot: Snapshot) -> str:
             f'<text class="plate" x="{RIM}" y="{HEIGHT - 24}">{length:g}</text>'
         )
     title = f"The embedding of {len(snapshot.labels)} held-back digits. {snapshot.sentence()}"
-    return f'<div class="plane tiny">{svg(guide + letters + bar, title, (WIDTH, HEIGHT))}</div>'
+    return svg(guide + letters + bar, title, (WIDTH, HEIGHT))
 
 
 def _spread(snapshot: Snapshot, scale: float) -> np.ndarray:
@@ -89,6 +90,7 @@ def details(snapshot: Snapshot, margin: float) -> str:
     return said
 
 
+@lru_cache(maxsize=1)
 def sheet() -> np.ndarray:
     """What is learnt from, two distortions of two glyphs of each digit: (64, 640, 3) uint8 RGB."""
     learnt, _ = data()

@@ -49,7 +49,8 @@ const show = () => {
   const focused = document.activeElement?.closest?.("[data-point]");
   const name = focused && element.contains(focused) ? focused.dataset.point : null;
   board().innerHTML = (props.value || {}).svg || "";
-  element.querySelector(".plane").dataset.shown = String(Number(element.querySelector(".plane").dataset.shown || 0) + 1);
+  const figure = element.querySelector(".plane");
+  figure.dataset.shown = String(Number(figure.dataset.shown || 0) + 1);
   if (name !== null) handle(name)?.focus({ preventScroll: true });
   if (held && moved) place(held);
 };
