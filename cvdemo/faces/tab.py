@@ -8,7 +8,8 @@ from cvdemo.faces.embedder import SPEC
 from cvdemo.faces.examples import example_pairs
 from cvdemo.faces.predict import DEFAULT_MODEL, TASK
 from cvdemo.faces.tab_compare import create_compare_view
-from cvdemo.faces.tab_shared import COMPARE
+from cvdemo.faces.tab_gallery import create_gallery_view
+from cvdemo.faces.tab_shared import COMPARE, GALLERY
 from cvdemo.ui.workbench import Plan, Workbench, create_workbench
 
 PLAN = Plan(
@@ -17,6 +18,7 @@ PLAN = Plan(
     first_example="altered",
     creators={
         COMPARE: ("Compare", create_compare_view),
+        GALLERY: ("Gallery", create_gallery_view),
     },
     pairs=example_pairs,
     pair_labels=("First picture", "Second picture"),
