@@ -13,6 +13,7 @@ import numpy as np
 
 from cvdemo.faces.curves import Curves
 from cvdemo.faces.predict import distance_of
+from cvdemo.faces.verification import Roc
 from cvdemo.ui.markup import safe
 
 WIDTH, HEIGHT, LEFT, TOP = 600, 250, 62, 14
@@ -21,6 +22,12 @@ FAR_LINE = 'fill="none" stroke="var(--chart-wrong)" stroke-width="3"'
 FRR_LINE = 'fill="none" stroke="var(--chart-right)" stroke-width="3" stroke-dasharray="9 5"'
 MOST_IN_TABLE = 24
 _STRONGEST = 0.45  # of a cell's tint, so that its number stays legible in both themes
+
+TABLE_CSS = """
+.similarities td { text-align: center; min-width: 3.2em; padding: 5px 8px !important; }
+.similarities td.yes { font-weight: 700; outline: 2px solid currentColor; outline-offset: -3px; }
+.similarities th { padding-right: 12px !important; }
+"""
 
 
 def _x(similarity: float) -> float:
@@ -135,3 +142,88 @@ def similarity_table(
         f'<div class="numbers"><div class="wide"><table class="similarities"><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>{note}</div>"
     )
+
+
+# ------------------------------------------------------------------ the gallery's charts
+
+
+def roc_chart(curve: Roc, threshold: float) -> str:
+    """TAR over FAR of few pairs, steps and all, with the point of the threshold and the line of equal errors."""
+    side, left, top = 300, 52, 12
+
+    def x(far: float) -> float:
+        return left + side * far
+
+    def y(tar: float) -> float:
+        return top + side * (1 - tar)
+
+    body = ""
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        body += f'<path class="rule" d="M{x(tick):.1f} {top}V{top + side}M{left} {y(tick):.1f}H{left + side}"/>'
+        body += f'<text x="{x(tick):.1f}" y="{top + side + 19}" text-anchor="middle">{tick:g}</text>'
+        body += f'<text x="{left - 8}" y="{y(tick) + 5:.1f}" text-anchor="end">{tick:g}</text>'
+    points = [(0.0, 0.0)]
+    for far, tar in zip(curve.far.tolist(), curve.tar.tolist()):
+        points += [(far, points[-1][1]), (far, tar)]
+    line = "M" + "L".join(f"{x(far):.1f} {y(tar):.1f}" for far, tar in points)
+    accepted = curve.thresholds >= threshold
+    at = int(np.flatnonzero(accepted)[-1])  # the first threshold is infinite
+    far, tar = float(curve.far[at]), float(curve.tar[at])
+    body += f'<path class="best" d="M{x(0):.1f} {y(1):.1f}L{x(1):.1f} {y(0):.1f}"/><path class="raw" d="{line}"/>'
+    body += f'<path class="now" d="M{x(far):.1f} {y(tar) - 9:.1f}l9 9l-9 9l-9 -9z"/>'
+    body += f'<text x="{x(0.5)}" y="{top + side + 40}" text-anchor="middle">FAR</text>'
+    body += f'<text x="14" y="{y(0.5)}" text-anchor="middle" transform="rotate(-90 14 {y(0.5)})">TAR</text>'
+    spoken = f"ROC; at threshold {threshold:.2f} FAR {100 * far:.0f} %, TAR {100 * tar:.0f} %"
+    return (
+        f'<figure class="curve" style="max-width:420px"><svg viewBox="0 0 {left + side + 16} {top + side + 50}" '
+        f'role="img" aria-label="{spoken}">{body}</svg><figcaption>Diamond: the threshold now. Dashed: FAR equals FRR; '
+        "the curve crosses it at the EER.</figcaption></figure>"
+    )
+
+
+def map_chart(places: np.ndarray, owners: Sequence[str], probes: np.ndarray | None = None) -> str:
+    """Embeddings (N, 2) on a plane, one shape and colour a person, names on hover and once as a label.
+
+    probes: (M, 2) of faces that are not enrolled, drawn as diamonds.
+    """
+    width, height, margin = 640, 420, 36
+    every = places if probes is None or not len(probes) else np.concatenate([places, probes])
+    low, high = every.min(0), every.max(0)
+    middle, spread = (low + high) / 2, max(float((high - low).max()), 1e-9)
+    scale = min(width - 2 * margin, height - 2 * margin) / spread
+
+    def at(place: np.ndarray) -> tuple[float, float]:
+        return float(width / 2 + scale * (place[0] - middle[0])), float(height / 2 - scale * (place[1] - middle[1]))
+
+    names = list(dict.fromkeys(owners))
+    body = f'<rect x="1" y="1" width="{width - 2}" height="{height - 2}" class="rule"/>'
+    for index, (place, owner) in enumerate(zip(places, owners)):
+        x, y = at(place)
+        number = names.index(owner)
+        body += (
+            f'<path d="{_shape(number, x, y)}" stroke="var(--background-fill-primary)" fill="var(--tone-{number % 8})">'
+            f"<title>{safe(owner)}, picture {owners[: index + 1].count(owner)}</title></path>"
+        )
+    for probe in probes if probes is not None else ():
+        x, y = at(probe)
+        body += f'<path class="now" d="M{x:.1f} {y - 11:.1f}l11 11l-11 11l-11 -11z"><title>this picture</title></path>'
+    for name in names:
+        x, y = at(places[[owner == name for owner in owners]].mean(0))
+        body += f'<text class="here" x="{x:.1f}" y="{y - 14:.1f}" text-anchor="middle">{safe(name)}</text>'
+    spoken = f"Map of {len(places)} enrolled pictures of {len(names)} people"
+    return (
+        f'<figure class="curve" style="max-width:720px"><svg viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{spoken}">{body}</svg></figure>'
+    )
+
+
+def _shape(number: int, x: float, y: float) -> str:
+    """A circle, square, triangle or cross of about 8 pixels: people differ by more than their colour."""
+    kind = number % 4
+    if kind == 0:
+        return f"M{x - 7:.1f} {y:.1f}a7 7 0 1 0 14 0a7 7 0 1 0 -14 0z"
+    if kind == 1:
+        return f"M{x - 6:.1f} {y - 6:.1f}h12v12h-12z"
+    if kind == 2:
+        return f"M{x:.1f} {y - 8:.1f}l8 14h-16z"
+    return f"M{x - 3:.1f} {y - 8:.1f}h6v5h5v6h-5v5h-6v-5h-5v-6h5z"

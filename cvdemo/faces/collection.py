@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class Collection:
 
     def add(
         self, pictures: Sequence[Picture], label: str = "", *, made: Sequence[bool] = (), labels: Sequence[str] = (),
-        embed: Embed = features_of, **watch: object,
+        embed: Embed = features_of, **watch: Any,
     ) -> list[int]:  # fmt: skip
         """Add pictures and return their keys; the last one is chosen.
 
@@ -88,7 +89,7 @@ class Collection:
             self.version += 1
             return keys
 
-    def start(self, pictures: Sequence[tuple[str, Picture]], embed: Embed = features_of, **watch: object) -> None:
+    def start(self, pictures: Sequence[tuple[str, Picture]], embed: Embed = features_of, **watch: Any) -> None:
         """Begin with named pictures and three views of each, all labelled with that name; the first asks."""
         named: list[tuple[str, Picture, bool]] = []
         for number, (name, picture) in enumerate(pictures):
@@ -161,7 +162,12 @@ _lock = threading.Lock()
 
 
 def collection_of(session: str) -> Collection:
-    """The collection of a session, made on first use. Of more than 256 the one idle for longest is dropped."""
+    """The collection of a session, made on first use. Of more than 256 the one idle for longest is dropped.
+
+    Calls without a session share nothing: each gets one of its own that nobody keeps.
+    """
+    if not session:
+        return Collection()
     with _lock:
         found = _collections.setdefault(session, Collection())
         _collections.move_to_end(session)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from cvdemo.faces.predict import Comparison, FaceMatchSettings, considered, dist
 from cvdemo.faces.remarks import nobody, remarks
 from cvdemo.faces.result import Faces
 from cvdemo.faces.tab_shared import Look
+from cvdemo.ui.layered_viewer import layer_source
 from cvdemo.ui.markup import safe
 
 SHOWN = 12
@@ -42,11 +42,6 @@ CSS = """
 .side .crops button[aria-pressed=true] { border-color: #e69f00; }
 .side .crops img { width: 52px; height: 52px; border-radius: 5px; display: block; }
 """
-TABLE_CSS = """
-.similarities td { text-align: center; min-width: 3.2em; padding: 5px 8px !important; }
-.similarities td.yes { font-weight: 700; outline: 2px solid currentColor; outline-offset: -3px; }
-.similarities th { padding-right: 12px !important; }
-"""
 
 
 @dataclass(frozen=True)
@@ -60,11 +55,6 @@ class CompareSettings(FaceMatchSettings):
     landmarks: bool = setting(
         True, label="Landmarks", help="Mark the five points that the face is aligned by: eyes, nose tip, mouth corners."
     )
-
-
-def picture_source(pixels: np.ndarray, quality: int = 85) -> str:
-    """(H, W, 3) uint8 as a data URL."""
-    return f"data:image/jpeg;base64,{base64.b64encode(encode_picture(pixels, 'jpeg', quality=quality)).decode()}"
 
 
 def chosen_face(look: Look, settings: FaceMatchSettings, row: int | None) -> int | None:
@@ -111,7 +101,7 @@ def side_html(look: Look, settings: CompareSettings, row: int | None, which: str
     faces = look.found.faces
     rows = shown_rows(look, settings, row)
     alt = f"The {which} picture: {faces.sentence()}"
-    picture = f'<div class="picture"><img alt="{safe(alt)}" src="{picture_source(drawn(look, settings, row))}"></div>'
+    picture = f'<div class="picture"><img alt="{safe(alt)}" src="{layer_source(drawn(look, settings, row))}"></div>'
     if row is None:
         words = nobody(len(faces), len(rows))
         return f'<div class="side">{picture}<div class="row"><div class="words"><p>{safe(words)}</p></div></div></div>'
@@ -124,7 +114,7 @@ def side_html(look: Look, settings: CompareSettings, row: int | None, which: str
     buttons = _buttons(look, rows, row, which) if len(rows) > 1 else ""
     face = (
         '<div class="chosen-face"><img alt="The aligned face" '
-        f'src="{picture_source(crop_of(look, row, settings), 90)}"></div>'
+        f'src="{layer_source(crop_of(look, row, settings), 90)}"></div>'
     )
     return f'<div class="side">{picture}<div class="row">{face}<div class="words">{words}{buttons}</div></div></div>'
 
@@ -136,7 +126,7 @@ def _buttons(look: Look, rows: np.ndarray, row: int, which: str) -> str:
         buttons.append(
             f'<button type="button" data-key="{index}" aria-pressed="{pressed}" title="Compare face {number}" '
             f'aria-label="Compare face {number} of the {which} picture"><img alt="" '
-            f'src="{picture_source(look.found.crops[index], 75)}"></button>'
+            f'src="{layer_source(look.found.crops[index], 75)}"></button>'
         )
     more = f"<p>and {len(rows) - SHOWN} smaller ones</p>" if len(rows) > SHOWN else ""
     return f'<div class="crops" role="group" aria-label="Faces of the {which} picture">{"".join(buttons)}</div>{more}'

@@ -73,7 +73,12 @@ _lock = threading.Lock()
 
 
 def room_of(session: str) -> LossRoom:
-    """The room of a session, made on first use. Of more than 256 the one idle for longest is dropped."""
+    """The room of a session, made on first use. Of more than 256 the one idle for longest is dropped.
+
+    Calls without a session share nothing: each gets one of its own that nobody keeps.
+    """
+    if not session:
+        return LossRoom()
     with _lock:
         room = _rooms.setdefault(session, LossRoom())
         _rooms.move_to_end(session)

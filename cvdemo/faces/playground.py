@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -187,5 +187,7 @@ def step(settings: S) -> S:
 
 def placed(settings: S, points: np.ndarray) -> S:
     """The same settings with the three points (3, 2) elsewhere."""
-    places = {f"{name}_{axis}": float(points[i, j]) for i, name in enumerate(NAMES) for j, axis in enumerate("xy")}
+    places: dict[str, Any] = {}
+    for name, (x, y) in zip(NAMES, points):
+        places |= {f"{name}_x": float(x), f"{name}_y": float(y)}
     return replace(settings, **places)

@@ -8,9 +8,10 @@ from cvdemo.faces.embedder import SPEC
 from cvdemo.faces.examples import example_pairs
 from cvdemo.faces.predict import DEFAULT_MODEL, TASK
 from cvdemo.faces.tab_compare import create_compare_view
+from cvdemo.faces.tab_gallery import create_gallery_view
 from cvdemo.faces.tab_losses import create_losses_view
 from cvdemo.faces.tab_retrieval import create_retrieval_view
-from cvdemo.faces.tab_shared import COMPARE, LOSSES, RETRIEVAL, SIMCLR
+from cvdemo.faces.tab_shared import COMPARE, GALLERY, LOSSES, RETRIEVAL, SIMCLR
 from cvdemo.faces.tab_simclr import create_simclr_view
 from cvdemo.ui.workbench import Plan, Workbench, create_workbench
 
@@ -20,6 +21,7 @@ PLAN = Plan(
     first_example="altered",
     creators={
         COMPARE: ("Compare", create_compare_view),
+        GALLERY: ("Gallery", create_gallery_view),
         LOSSES: ("Losses", create_losses_view),
         SIMCLR: ("SimCLR", create_simclr_view),
         RETRIEVAL: ("Retrieval", create_retrieval_view),

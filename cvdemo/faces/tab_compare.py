@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.faces import compare_view as view
 from cvdemo.faces import predict
+from cvdemo.faces.charts import TABLE_CSS
 from cvdemo.faces.compare_view import CompareSettings
-from cvdemo.faces.tab_shared import COMPARE, PRESS, Look, key_of, look_at, look_of, pressed_key, timing_line
+from cvdemo.faces.tab_shared import COMPARE, PRESS, Look, key_of, look_at, look_of, looking, pressed_key, timing_line
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.memory import memory_of
 from cvdemo.ui.sessions import files, session_of
@@ -99,7 +100,7 @@ def _components() -> Parts:
         with gr.Tab("What the verdict is worth"):
             worth = gr.HTML(elem_id="faces-compare-worth", apply_default_css=False)
         with gr.Tab("All faces"):
-            table = gr.HTML(elem_id="faces-compare-table", css_template=view.TABLE_CSS, apply_default_css=False)
+            table = gr.HTML(elem_id="faces-compare-table", css_template=TABLE_CSS, apply_default_css=False)
         with gr.Tab("Download"):
             gr.Markdown(
                 "Both pictures with their faces and the two aligned crops, or the figures. No embedding is in it."
@@ -120,7 +121,7 @@ def _run(
         settings = read_settings(CompareSettings, NAMES, values)
         looks: list[Look] = []
         for path in filter(None, (first, second)):
-            for event in follow(_looking(user, path, model)):
+            for event in follow(looking(user, path, model)):
                 if isinstance(event, Done):
                     looks.append(event.value)
                 else:
@@ -136,10 +137,6 @@ def _run(
         yield now, *shown(looks, now, settings, model)
     except CvDemoError as error:
         yield *skipped[:3], trouble(error), *skipped[:2]
-
-
-def _looking(user: str, path: str, model: str) -> Callable[..., Look]:
-    return lambda progress, cancel: look_of(user, path, model, progress=progress, cancel=cancel)
 
 
 def shown(looks: list[Look], now: Shown, settings: CompareSettings, model: str, *, announce: bool = True

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from cvdemo.core.context import ProgressFn
 from cvdemo.core.errors import Cancelled, CvDemoError
-from cvdemo.faces import losses_room, playground
+from cvdemo.faces import gallery_room, losses_room, playground
 from cvdemo.faces.losses_room import LossRoom, room_of
 from cvdemo.faces.losses_view import HELP, MINED, TINY, TOPICS, TRIPLET, LossesSettings, Shown, shown, trained
-from cvdemo.faces.mining import DRAWN
+from cvdemo.faces.mining import DRAWN, ENROLLED, Batch, gallery_batch
 from cvdemo.faces.playground import NAMES as POINTS
 from cvdemo.faces.playground_view import from_shares
 from cvdemo.faces.tab_shared import LOSSES
@@ -133,9 +134,18 @@ def _draw(request: gr.Request, *values: Any) -> tuple[Any, ...]:
     user = session_of(request)
     try:
         settings = _read(values)
-        return _answer(shown(room_of(user), settings))
+        mines_faces = settings.topic == MINED and settings.source == ENROLLED
+        return _answer(shown(room_of(user), settings, _enrolled(user) if mines_faces else None))
     except CvDemoError as error:
         return gr.skip(), trouble(error), gr.skip()
+
+
+def _enrolled(user: str) -> Batch:
+    """The faces of the visitor's own gallery as a batch; InputError where there are too few."""
+    room = gallery_room.room_of(user)
+    with room.lock:
+        vectors, owners = room.gallery.embeddings() if room.gallery is not None else (np.zeros((0, 2)), [])
+    return gallery_batch(vectors, owners)
 
 
 def _wire_controls(parts: Parts) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,11 @@ def look_of(session: str, path: str | None, model: str, **watch: Any) -> Look:
     if known is None or known.trouble is not None:  # the file may be put in place while the page is open
         known = memory.put(key, look_at(picture, model, session, **watch))
     return known
+
+
+def looking(session: str, path: str | None, model: str) -> Callable[..., Look]:
+    """``look_of`` as work for ``background.follow``."""
+    return lambda progress, cancel: look_of(session, path, model, progress=progress, cancel=cancel)
 
 
 def look_at(picture: Picture, model: str, session: str, **watch: Any) -> Look:

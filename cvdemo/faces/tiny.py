@@ -6,6 +6,7 @@ It is trained from random weights in the visitor's session and thrown away with 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -117,6 +118,30 @@ class Snapshot:
         }  # fmt: skip
 
 
+class Adam:
+    """Kingma and Ba 2015, arXiv:1412.6980, with their constants.
+
+    torch's own takes seconds to import the first time it is used, which a visitor would wait for.
+    """
+
+    def __init__(self, weights: list[Tensor], rate: float) -> None:
+        self.weights, self.rate, self.steps = weights, rate, 0
+        self._mean = [torch.zeros_like(weight) for weight in weights]
+        self._square = [torch.zeros_like(weight) for weight in weights]
+
+    @torch.no_grad()
+    def step(self, slopes: Sequence[Tensor | None]) -> None:
+        """One step against the gradients of the weights; None leaves a weight alone."""
+        self.steps += 1
+        for weight, slope, mean, square in zip(self.weights, slopes, self._mean, self._square):
+            if slope is None:
+                continue
+            mean.lerp_(slope, 0.1)
+            square.lerp_(slope * slope, 0.001)
+            length = (square / (1 - 0.999**self.steps)).sqrt_().add_(1e-8)
+            weight.addcdiv_(mean, length, value=-self.rate / (1 - 0.9**self.steps))
+
+
 class TinyRun:
     """A network in training. For any thread: steps are taken one at a time."""
 
@@ -131,7 +156,7 @@ class TinyRun:
             torch.manual_seed(seed)
             self._network = TinyEmbedder()
             self._prototypes = nn.Parameter(torch.randn(CLASSES, 2))
-        self._optimiser = torch.optim.Adam([*self._network.parameters(), self._prototypes], lr=3e-3)
+        self._optimiser = Adam([*self._network.parameters(), self._prototypes], 3e-3)
         self._rng = np.random.default_rng(seed)
         self._torch_rng = torch.Generator().manual_seed(seed)
         self._losses: list[float] = []
@@ -145,10 +170,8 @@ class TinyRun:
             rows, labels = self._batch()
             with torch.enable_grad():
                 value = self._loss_of(rows, labels, settings)
-                self._optimiser.zero_grad()
-                value.backward()
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), 5.0)
-            self._optimiser.step()
+                slopes = torch.autograd.grad(value, self._optimiser.weights, allow_unused=True)
+            self._optimiser.step(slopes)
             self._losses.append(float(value.detach()))
             if len(self._losses) % MEASURED_EVERY == 0:
                 self._measure()
