@@ -154,7 +154,7 @@ def draw(
     plain = Augmentation(
         crop, mirrored, grey=grey, sigma=sigma if blurred else 0.0,
         quarters=int(others[5].integers(1, 4)) if others[5].random() < chosen.turn else 0,
-        noise=255 / 4 * chosen.noise, noise_seed=int(others[6].integers(2**31)),
+        noise=255 / 4 * chosen.noise, noise_seed=int(others[6].integers(2**31)) if chosen.noise else 0,
         hole=draw_hole(others[7], size, chosen.cutout), edges=bool(others[8].random() < chosen.sobel),
     )  # fmt: skip
     if not jittered:
