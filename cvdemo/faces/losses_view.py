@@ -29,6 +29,17 @@ HELP: dict[str, str] = {
     "digits near each other. The map shows digits it never trains on. Settings take effect at the next step.",
 }
 
+CSS = """
+.tiny-curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 20px 40px;
+  padding: 8px 4px; }
+.digits { margin: 8px 4px; max-width: 720px; }
+.digits img { width: 100%; image-rendering: pixelated; border-radius: 6px; display: block; }
+.digits figcaption { font-size: 0.95rem; padding: 4px 2px; color: var(--body-text-color-subdued); }
+.mined { overflow-x: auto; }
+.mined tr.now td { font-weight: 700; }
+.mined td.bar { min-width: 90px; width: 16% !important; }
+"""
+
 
 @dataclass(frozen=True)
 class LossesSettings(PlaygroundSettings, MiningSettings, TinySettings):

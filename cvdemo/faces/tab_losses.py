@@ -15,7 +15,7 @@ from cvdemo.core.context import ProgressFn
 from cvdemo.core.errors import Cancelled, CvDemoError
 from cvdemo.faces import gallery_room, losses_room, playground
 from cvdemo.faces.losses_room import LossRoom, room_of
-from cvdemo.faces.losses_view import HELP, MINED, TINY, TOPICS, TRIPLET, LossesSettings, Shown, shown, trained
+from cvdemo.faces.losses_view import CSS, HELP, MINED, TINY, TOPICS, TRIPLET, LossesSettings, Shown, shown, trained
 from cvdemo.faces.mining import DRAWN, ENROLLED, Batch, gallery_batch
 from cvdemo.faces.playground import NAMES as POINTS
 from cvdemo.faces.playground_view import from_shares
@@ -114,7 +114,7 @@ def _components() -> Parts:
                 play = gr.Button("Play", variant="primary", min_width=80, elem_id="faces-play")
                 stop = gr.Button("Stop", min_width=70, elem_id="faces-stop-play")
             afresh = gr.Button(AFRESH[default.topic], elem_id="faces-afresh")
-    panel = gr.HTML(elem_id="faces-losses-panel", apply_default_css=False)
+    panel = gr.HTML(css_template=CSS, elem_id="faces-losses-panel", apply_default_css=False)
     buttons = {"step": step, "play": play, "stop": stop, "afresh": afresh}
     return Parts(drawing, line, panel, words, widgets, groups, steps, buttons)
 
