@@ -100,7 +100,7 @@ def side_html(look: Look, settings: CompareSettings, row: int | None, which: str
     """One picture: itself with boxes, the aligned face that is compared, remarks, and the other faces to choose."""
     faces = look.found.faces
     rows = shown_rows(look, settings, row)
-    alt = f"The {which} picture: {faces.sentence()}"
+    alt = f"The {which} picture: {faces.take(rows).sentence()}"
     picture = f'<div class="picture"><img alt="{safe(alt)}" src="{layer_source(drawn(look, settings, row))}"></div>'
     if row is None:
         words = nobody(len(faces), len(rows))
@@ -126,7 +126,7 @@ def _buttons(look: Look, rows: np.ndarray, row: int, which: str) -> str:
         buttons.append(
             f'<button type="button" data-key="{index}" aria-pressed="{pressed}" title="Compare face {number}" '
             f'aria-label="Compare face {number} of the {which} picture"><img alt="" '
-            f'src="{layer_source(look.found.crops[index], 75)}"></button>'
+            f'src="{look.crop_source(index)}"></button>'
         )
     more = f"<p>and {len(rows) - SHOWN} smaller ones</p>" if len(rows) > SHOWN else ""
     return f'<div class="crops" role="group" aria-label="Faces of the {which} picture">{"".join(buttons)}</div>{more}'

@@ -15,10 +15,10 @@ from cvdemo.core.media import save_picture
 from cvdemo.ui.examples import ASSETS, Example, load_portrait, pairs, pictures
 
 ALTERED = ASSETS / "faces-altered.jpg"
-TILT, DIM, GRAIN = 14.0, 0.55, 12.0
+TILT, DIM, GRAIN = 14.0, 0.6, 5.0
 
 
-def compose_altered(portrait: np.ndarray, side: int = 420) -> np.ndarray:
+def compose_altered(portrait: np.ndarray, side: int = 280) -> np.ndarray:
     """The portrait's upper part mirrored, turned by ``TILT`` degrees, darker and grainy; (side, side, 3) uint8."""
     rng = np.random.default_rng(3)
     width = portrait.shape[1]
@@ -33,7 +33,7 @@ def example_pairs(folder: Path) -> list[Example]:
     """The pairs the page offers, copied to ``folder``."""
     known = {example.name: example.path for example in pictures(folder)}
     offered = (
-        ("altered", "One person: mirrored, turned, darker and grainy", "portrait", ALTERED),
+        ("altered", "One person: mirrored, turned, smaller, darker and grainy", "portrait", ALTERED),
         ("crowd", "One person, and seven copies of her: choose which face", "portrait", known.get("crowd")),
         ("tower", "A picture without a face", "portrait", known.get("tower")),
     )

@@ -18,7 +18,7 @@ import numpy as np
 
 from cvdemo.core.errors import InputError
 from cvdemo.faces.gallery import Gallery, tidy
-from cvdemo.faces.predict import FaceMatchSettings, face_of
+from cvdemo.faces.predict import FaceMatchSettings, considered, face_of
 from cvdemo.faces.remarks import nobody, remarks
 from cvdemo.faces.tab_shared import Look
 
@@ -140,7 +140,8 @@ def enrol(room: Room, name: str, look: Look) -> list[str]:
         room.gallery.enrol(called, look.inference.embeddings[row], look.inference.model)
         room.crops.setdefault(called, []).append(Enrolled(next(room._keys), look.found.crops[row].copy()))
         room.version += 1
-    others = [f"Of {len(faces)} faces the largest was taken."] if len(faces) > 1 else []
+    count = len(considered(faces, FaceMatchSettings()))
+    others = [f"Of {count} faces the largest was taken."] if count > 1 else []
     return others + remarks(faces, row)
 
 

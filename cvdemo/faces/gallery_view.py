@@ -158,7 +158,7 @@ def answers_html(look: Look, rows: np.ndarray, matches: list[Match]) -> str:
         ranked = ", ".join(f"{who} {value:.2f}" for who, value in match.ranked[:RANKED])
         close = " A close call." if match.name is not None and match.lead < 0.05 else ""
         cards.append(
-            f'<div class="face"><img alt="Face {number}" src="{layer_source(look.found.crops[row], 80)}"><div><p><b>'
+            f'<div class="face"><img alt="Face {number}" src="{look.crop_source(row)}"><div><p><b>'
             f'{number}: {safe(name)}</b>{close}</p><p class="ranked">{safe(ranked)}</p></div></div>'
         )
     more = f'<p class="hint">and {len(matches) - MOST_ANSWERS} more</p>' if len(matches) > MOST_ANSWERS else ""

@@ -129,8 +129,7 @@ def _run(
         if not first or not second:
             sides = [EMPTY.format("Choose a first picture."), EMPTY.format(SECOND)]
             only = 0 if first else 1
-            face = view.chosen_face(looks[0], settings, None)
-            sides[only] = view.side_html(looks[0], settings, face, SIDES[only])
+            sides[only] = _side(looks[0], settings, None, SIDES[only])
             yield None, *sides, status("", SECOND if first else ""), view.worth_html(model, settings, None), ""
             return
         now = Shown((key_of(looks[0].picture, model), key_of(looks[1].picture, model)))
@@ -139,23 +138,26 @@ def _run(
         yield *skipped[:3], trouble(error), *skipped[:2]
 
 
-def shown(looks: list[Look], now: Shown, settings: CompareSettings, model: str, *, announce: bool = True
-          ) -> tuple[Any, ...]:  # fmt: skip
+def shown(looks: list[Look], now: Shown, settings: CompareSettings, model: str) -> tuple[Any, ...]:
     """first side, second side, status, worth, table of two looks."""
-    rows = [view.chosen_face(look, settings, row) for look, row in zip(looks, now.rows)]
-    sides = [view.side_html(look, settings, row, which) for look, row, which in zip(looks, rows, SIDES)]
-    return *sides, *verdict(looks, now, settings, model, announce=announce)
+    sides = [_side(look, settings, row, which) for look, row, which in zip(looks, now.rows, SIDES)]
+    return *sides, *verdict(looks, now, settings, model)
 
 
-def verdict(looks: list[Look], now: Shown, settings: CompareSettings, model: str, *, announce: bool = True
-            ) -> tuple[Any, ...]:  # fmt: skip
+def _side(look: Look, settings: CompareSettings, row: int | None, which: str) -> str:
+    return view.side_html(look, settings, view.chosen_face(look, settings, row), which)
+
+
+def verdict(
+    looks: list[Look], now: Shown, settings: CompareSettings, model: str, *, live: bool = False
+) -> tuple[Any, ...]:
     """status, worth, table: all that the threshold, the measure and the crowd change."""
     table = view.table_html(looks[0], looks[1], settings)
     try:
         result = compared(looks, now, settings)
     except CvDemoError as error:
         return trouble(error), view.worth_html(model, settings, None), table
-    line = status(result.sentence(), timing_line(*looks), announce=announce)
+    line = status(result.sentence(), timing_line(*looks[live:]), announce=not live)
     return line, view.worth_html(model, settings, result), table
 
 
@@ -175,8 +177,9 @@ def _looks(user: str, now: Shown | None) -> list[Look] | None:
     return found if found and all(look is not None for look in found) else None
 
 
-def _step(user: str, picture: Picture, model: str, path: str | None, now: Shown | None, *values: Any
-          ) -> tuple[Any, ...]:  # fmt: skip
+def _step(
+    user: str, picture: Picture, model: str, path: str | None, now: Shown | None, *values: Any
+) -> tuple[Any, ...]:
     """A webcam frame is the second picture; the first one stays."""
     settings = read_settings(CompareSettings, NAMES, values)
     if not path:
@@ -188,10 +191,9 @@ def _step(user: str, picture: Picture, model: str, path: str | None, now: Shown 
     fresh = now is None or now.keys != (key, LIVE)
     after = Shown((key, LIVE), (row, None))
     looks = [first, second]
-    face = view.chosen_face(second, settings, None)
-    right = view.side_html(second, settings, face, "second")
-    left = view.side_html(first, settings, view.chosen_face(first, settings, row), "first") if fresh else gr.skip()
-    return after if fresh else gr.skip(), left, right, *verdict(looks, after, settings, model, announce=False)
+    right = _side(second, settings, None, "second")
+    left = _side(first, settings, row, "first") if fresh else gr.skip()
+    return after if fresh else gr.skip(), left, right, *verdict(looks, after, settings, model, live=True)
 
 
 def _wire(parts: Parts) -> None:
@@ -223,8 +225,10 @@ def _wire(parts: Parts) -> None:
             if looks is None or now is None or not key.isdecimal():
                 return (gr.skip(),) * 6
             rows = (int(key), now.rows[1]) if side == 0 else (now.rows[0], int(key))
-            after = replace(now, rows=rows)
-            return after, *shown(looks, after, read_settings(CompareSettings, NAMES, values), _model_of(now))
+            after, settings = replace(now, rows=rows), read_settings(CompareSettings, NAMES, values)
+            sides: list[Any] = [gr.skip(), gr.skip()]
+            sides[side] = _side(looks[side], settings, rows[side], SIDES[side])
+            return after, *sides, *verdict(looks, after, settings, _model_of(now))
 
         return choose
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from cvdemo.core.errors import CvDemoError, WeightsError
 from cvdemo.core.media import Picture
 from cvdemo.faces.predict import FacesInference, FoundFaces, find, recognise
+from cvdemo.ui.layered_viewer import layer_source
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.viewer import display_copy
 
@@ -36,6 +37,7 @@ class Look:
 
     display: the picture as the page shows it, ``scale`` times as large.
     inference: with embeddings; None where the model that embeds is not there, and ``trouble`` says why.
+    sources: crops that were encoded for the page already, by face.
     """
 
     picture: Picture
@@ -44,6 +46,13 @@ class Look:
     found: FoundFaces
     inference: FacesInference | None
     trouble: CvDemoError | None = None
+    sources: dict[int, str] = field(default_factory=dict)
+
+    def crop_source(self, row: int) -> str:
+        """A face's aligned crop as a data URL."""
+        if row not in self.sources:
+            self.sources[row] = layer_source(self.found.crops[row], 80)
+        return self.sources[row]
 
     @property
     def stages(self) -> Mapping[str, float]:
@@ -90,8 +99,9 @@ def timing_line(*looks: Look) -> str:
     spent: dict[str, float] = {}
     for look in looks:
         for stage, ms in look.stages.items():
-            name = stage.partition(":")[0]
-            spent[name] = spent.get(name, 0.0) + ms
+            name, _, step = stage.partition(": ")
+            if step not in ("wait", "load"):  # once, when the model was first used
+                spent[name] = spent.get(name, 0.0) + ms
     parts = ", ".join(f"{name} {ms:.0f}" for name, ms in spent.items() if ms >= 0.5)
     last = looks[-1].inference or looks[-1].found
     where = " ".join(part for part in (last.device, last.precision) if part)
