@@ -103,7 +103,7 @@ def test_mining_picks_triplets_of_the_chosen_anchor(page_of: Any) -> None:
     set_slider(page, "Spread", 0.05)
     wait_for_words(page, "#faces-losses-status", r"\b0 of them active|[0-9] of them active")
     wait_for_address(page, "loss_spread=0.05")
-    page.get_by_label("semi-hard").first.click()
+    page.get_by_role("radio", name="Semi-hard", exact=True).click()
     wait_for_words(page, "#faces-losses-status", "Semi-hard mining")
 
 
@@ -149,7 +149,7 @@ def test_search_and_low_shot(page_of: Any, backbone: None, tmp_path: Path) -> No
     page.set_input_files("#faces-add input[type=file], input#faces-add[type=file]", [str(good), str(bad)])
     wait_for_words(page, "#faces-find-status", "1 left out")
     assert page.locator("#faces-pool button").count() == count + 1
-    page.get_by_label("Low-shot classes").click()
+    page.get_by_role("radio", name="Low-shot classes").click()
     wait_for_words(page, "#faces-find-status", "of 6 classes.*named right")
     wait_for_address(page, "find_topic=lowshot")
     page.click("#faces-clear")
