@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cvdemo.core import registry, tasks
+from cvdemo import tasks
+from cvdemo.core import registry
 from cvdemo.core.media import save_picture
 from cvdemo.faces.collection import MODEL
 
