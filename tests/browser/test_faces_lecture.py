@@ -109,7 +109,7 @@ def test_mining_picks_triplets_of_the_chosen_anchor(page_of: Any) -> None:
 
 
 def test_a_tiny_embedding_is_trained_and_stopped(page_of: Any) -> None:
-    page = page_of("view=losses&loss_topic=training", "#faces-losses-panel .digits img")
+    page = page_of("view=losses&loss_topic=training", "#faces-digits img")
     wait_for_words(page, "#faces-losses-status", "Step 0")
     page.click("#faces-step")
     wait_for_words(page, "#faces-losses-status", r"Step 1\b")
