@@ -2,8 +2,8 @@
 
 Its value is {"svg"}: an SVG element in which everything that moves is a ``<g data-point="…" tabindex="0">`` placed by
 ``transform="translate(x y)"`` in units of the view box; text takes its colour from the property ``--ink``. It triggers
-``input`` with {"point", "x", "y"} while a point is moved and ``select`` with {"point"} when one is chosen without moving
-it; places are shares of the drawing's sides.
+``input`` with {"point", "x", "y"} while a point is moved and ``select`` with {"point"} when one is chosen without being
+moved; places are shares of the drawing's sides.
 """
 
 from __future__ import annotations
