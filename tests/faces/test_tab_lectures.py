@@ -117,7 +117,7 @@ def test_uploads_are_read_deleted_and_refused_one_by_one(backbone, tmp_path):
 def test_views_are_made_once_and_the_temperature_acts_on_them(backbone):
     assert tab_simclr._warm(VISITOR, 0.5)[0]["__type__"] == "update"  # nothing to act on yet
     values = widget_values(SimclrSettings(pictures=3), list(tab_simclr.NAMES))
-    *_, (line, views, matrix) = tab_simclr._run(VISITOR, None, None, *values)
+    *_, (line, views, matrix) = tab_simclr._run(VISITOR, None, *values)
     assert views.count("<figure>") == 9
     assert matrix.count('class="partner"') == 6
     warmer, _ = tab_simclr._warm(VISITOR, 1.0)
