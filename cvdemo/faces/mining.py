@@ -15,6 +15,7 @@ from cvdemo.faces.metric_losses import MINING, mine_triplets, squared_distances
 from cvdemo.faces.projection import pca
 
 DRAWN, ENROLLED = "drawn", "gallery"
+SOURCES: dict[str, str] = {DRAWN: "Drawn points", ENROLLED: "Faces of the gallery"}
 CLASSES = ("A", "B", "C")
 EACH = 4
 RULE_WORDS = {

@@ -16,11 +16,12 @@ from cvdemo.core.errors import Cancelled, CvDemoError
 from cvdemo.faces import gallery_room, losses_room, playground
 from cvdemo.faces.losses_room import LossRoom, room_of
 from cvdemo.faces.losses_view import CSS, HELP, MINED, TINY, TOPICS, TRIPLET, LossesSettings, Shown, shown, trained
-from cvdemo.faces.mining import DRAWN, ENROLLED, Batch, gallery_batch
+from cvdemo.faces.metric_losses import MINING
+from cvdemo.faces.mining import DRAWN, ENROLLED, SOURCES, Batch, gallery_batch
 from cvdemo.faces.playground import NAMES as POINTS
 from cvdemo.faces.playground_view import from_shares
 from cvdemo.faces.tab_shared import LOSSES
-from cvdemo.faces.tiny import MOST_STEPS, TinySettings
+from cvdemo.faces.tiny import MOST_STEPS, TINY_LOSSES, TinySettings
 from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.plane import drawn, moved, plane
 from cvdemo.ui.sessions import session_of
@@ -38,6 +39,12 @@ NAMES = ("topic", *(name for names in GROUPS.values() for name in names), *PLACE
 PREFIX = "loss_"
 PLAYING = "faces-losses"
 STEPS, PAUSE = 150, 0.06  # of the three points: how many steps Play takes, and seconds between them
+TITLES: dict[str, dict[str, str]] = {
+    "loss": playground.LOSSES,
+    "source": SOURCES,
+    "rule": {rule: rule.capitalize() for rule in MINING},
+    "tiny_loss": TINY_LOSSES,
+}
 AFRESH = {TRIPLET: "Start over", MINED: "Another batch", TINY: "New network"}
 
 
@@ -103,7 +110,10 @@ def _components() -> Parts:
             for name, controls in GROUPS.items():
                 groups[name] = gr.Column(visible=name == default.topic)
                 with groups[name]:
-                    widgets |= settings_components(LossesSettings, controls)
+                    for control in controls:
+                        widgets |= (
+                            _radio(control) if control in TITLES else settings_components(LossesSettings, (control,))
+                        )
                     if name == TRIPLET:
                         with gr.Accordion("Places as numbers", open=False):
                             for point in POINTS:
@@ -117,6 +127,13 @@ def _components() -> Parts:
     panel = gr.HTML(css_template=CSS, elem_id="faces-losses-panel", apply_default_css=False)
     buttons = {"step": step, "play": play, "stop": stop, "afresh": afresh}
     return Parts(drawing, line, panel, words, widgets, groups, steps, buttons)
+
+
+def _radio(name: str) -> dict[str, Any]:
+    """A choice as buttons with titles: seen at one glance, and changed by one press."""
+    field = next(field for field in LossesSettings.fields_of() if field.name == name)
+    choices = [(title, value) for value, title in TITLES[name].items()]
+    return {name: gr.Radio(choices, value=field.default, label=field.label, info=field.help)}
 
 
 def _answer(made: Shown) -> tuple[Any, str, str]:
