@@ -46,11 +46,13 @@ def _similarity_axis() -> str:
     text = ""
     for tick in np.round(np.arange(LOW, HIGH + 0.01, 0.2), 1).tolist():
         x, tick = _x(tick), tick + 0.0
+        if tick < 0:  # the names of the two scales stand there
+            continue
         text += f'<path class="rule" d="M{x:.1f} {TOP}V{bottom}"/>'
         text += f'<text x="{x:.1f}" y="{bottom + 19}" text-anchor="middle">{tick:g}</text>'
         text += f'<text x="{x:.1f}" y="{bottom + 39}" text-anchor="middle">{distance_of(tick):.2f}</text>'
-    text += f'<text x="{LEFT - 8}" y="{bottom + 19}" text-anchor="end">cosine</text>'
-    return text + f'<text x="{LEFT - 8}" y="{bottom + 39}" text-anchor="end">distance</text>'
+    text += f'<path class="rule" d="M{LEFT} {TOP}V{bottom}"/><text x="{LEFT}" y="{bottom + 19}">cosine</text>'
+    return text + f'<text x="{LEFT}" y="{bottom + 39}">distance</text>'
 
 
 def rates_chart(
@@ -206,7 +208,8 @@ def map_chart(places: np.ndarray, owners: Sequence[str], probes: np.ndarray | No
         )
     for probe in probes if probes is not None else ():
         x, y = at(probe)
-        body += f'<path class="now" d="M{x:.1f} {y - 11:.1f}l11 11l-11 11l-11 -11z"><title>this picture</title></path>'
+        look = 'fill="none" stroke="currentColor" stroke-width="2.5"'
+        body += f'<path {look} d="M{x:.1f} {y - 12:.1f}l12 12l-12 12l-12 -12z"><title>this picture</title></path>'
     for name in names:
         x, y = at(places[[owner == name for owner in owners]].mean(0))
         body += f'<text class="here" x="{x:.1f}" y="{y - 14:.1f}" text-anchor="middle">{safe(name)}</text>'

@@ -26,12 +26,12 @@ SHOWN = 12
 HOW_TO = "python -m cvdemo evaluate faces --pairs pairs.txt --images lfw --curves FILE"
 CSS = """
 .side { margin: 0; display: flex; flex-direction: column; gap: 8px; }
-.side .picture { height: min(40vh, 420px); display: flex; align-items: center; justify-content: center;
+.side .picture { height: min(34vh, 380px); display: flex; align-items: center; justify-content: center;
   border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg); overflow: hidden;
   background: var(--background-fill-secondary); }
 .side .picture img { max-width: 100%; max-height: 100%; display: block; }
 .side .empty { color: var(--body-text-color-subdued); padding: 24px; text-align: center; }
-.side .row { display: flex; gap: 12px; align-items: flex-start; min-height: 128px; }
+.side .row { display: flex; gap: 12px; align-items: flex-start; min-height: 116px; }
 .side .chosen-face { flex: none; margin: 0; }
 .side .chosen-face img { width: 112px; height: 112px; border-radius: 6px; display: block; }
 .side .words { min-width: 0; line-height: 1.4; }
@@ -170,7 +170,7 @@ def _words(curves: Curves | None, model: str, settings: CompareSettings, result:
         "are press pictures of well-known people: in other light, for children, or for groups rare among them, "
         "expect more errors.",
     ]
-    return "".join(f"<p>{line}</p>" for line in lines)
+    return "".join(f"<p>{line}</p>" for line in lines[:-1]) + f'<p class="caption">{lines[-1]}</p>'
 
 
 def _origin(curves: Curves) -> str:

@@ -98,9 +98,9 @@ def people_html(room: Room) -> str:
 def enrolled_html(name: str, good: int, count: int, told: Sequence[str]) -> str:
     """The line after pictures came in: how many were enrolled, and what there is to remark."""
     sentence = f"{good or 'No'} picture{'' if good == 1 else 's'} of {name} enrolled."
-    notes = "".join(f"<li>{safe(line)}</li>" for line in told)
+    notes = "".join(f"<div>{safe(line)}</div>" for line in told)
     kind = 'class="problem" role="alert"' if good < count else 'class="timing"'
-    listed = f"<div {kind}><ul>{notes}</ul></div>" if notes else ""
+    listed = f"<div {kind}>{notes}</div>" if notes else ""
     return f'<div class="status"><div class="sentence" role="status">{safe(sentence)}</div>{listed}</div>'
 
 
@@ -156,7 +156,7 @@ def answers_html(look: Look, rows: np.ndarray, matches: list[Match]) -> str:
     for number, (row, match) in enumerate(list(zip(rows.tolist(), matches))[:MOST_ANSWERS], 1):
         name = "unknown" if match.name is None else match.name
         ranked = ", ".join(f"{who} {value:.2f}" for who, value in match.ranked[:RANKED])
-        close = " A close call." if match.name is not None and match.lead < 0.05 else ""
+        close = " Hardly more than the next." if match.name is not None and match.lead < 0.05 else ""
         cards.append(
             f'<div class="face"><img alt="Face {number}" src="{look.crop_source(row)}"><div><p><b>'
             f'{number}: {safe(name)}</b>{close}</p><p class="ranked">{safe(ranked)}</p></div></div>'
@@ -194,7 +194,9 @@ def map_html(room: Room, settings: GalleryViewSettings, look: Look | None) -> st
             note = "t-SNE of the embeddings: neighbours stay neighbours; how far apart groups lie means nothing."
             return f'{charts.map_chart(places, owners)}<p class="hint">{note}</p>'
         found = room.recall(PCA, lambda: projection.pca(rows))
-    probes = None if look is None or look.inference is None else found.project(look.inference.embeddings)
+    probes = None
+    if look is not None and look.inference is not None:
+        probes = found.project(look.inference.embeddings[considered(look.found.faces, FaceMatchSettings())])
     shares = " and ".join(f"{100 * share:.0f} %" for share in found.explained)
     note = f"The first two principal components hold {shares} of the variance. Diamonds: the picture that is searched."
     return f'{charts.map_chart(found.coordinates, owners, probes)}<p class="hint">{note}</p>'
@@ -216,11 +218,11 @@ def errors_html(room: Room, settings: GalleryViewSettings) -> str:
     far = float((values[~same] >= settings.threshold).mean())
     frr = float((values[same] < settings.threshold).mean())
     words = (
-        f"<p>{genuine} genuine pairs (two pictures of one person) and {impostors} impostor pairs (of two people). At "
+        f"<p>Genuine pairs (two pictures of one person): {genuine}; impostor pairs (of two people): {impostors}. At "
         f"the threshold {settings.threshold:.2f}: FAR {100 * far:.1f} %, FRR {100 * frr:.1f} %.</p>"
         f"<p>Equal error rate <b>{100 * eer:.1f} %</b> at {at:.2f}; most verdicts ({100 * right:.1f} %) are right at "
         f"{best:.2f}. Area under the curve {verification.area_under(curve):.3f}.</p>"
-        f"<p>With {impostors} impostor pairs no FAR below {100 / impostors:.2g} % can be seen, and pictures taken in "
+        f"<p>From {impostors} impostor pairs no FAR below {100 / impostors:.2g} % can be seen, and pictures taken in "
         "one sitting are more alike than those of different days: the real errors are larger.</p>"
     )
     chart = charts.roc_chart(curve, settings.threshold)

@@ -142,7 +142,7 @@ def test_people_are_enrolled_with_consent_found_and_forgotten(
     page.click("#gallery-current")
     says(page, "1 picture of Copy", "#gallery-line")
     page.get_by_role("tab", name="ROC and EER").click()
-    says(page, "1 genuine pairs", "#gallery-errors")
+    says(page, "one person): 1;", "#gallery-errors")
     page.get_by_role("tab", name="Embedding map").click()
     assert page.locator("#gallery-map svg title").count() >= 3
     set_slider(page, "Threshold", 1.0)

@@ -100,8 +100,8 @@ def test_the_map_follows_the_gallery(room):
 
 def test_errors_from_the_visitors_own_pairs(room):
     html = view.errors_html(room, PLAIN)
-    assert "4 genuine pairs" in html
-    assert "6 impostor pairs" in html
+    assert "(two pictures of one person): 4;" in html
+    assert "(of two people): 6." in html
     eer, at = equal_error_rate(roc(*room.gallery.genuine_and_impostor()))
     assert f"<b>{100 * eer:.1f} %</b> at {at:.2f}" in html
     assert "two pictures or more" in view.errors_html(Room(), PLAIN)
