@@ -10,12 +10,11 @@ from typing import Any
 import gradio as gr
 
 from cvdemo.core.errors import CvDemoError
-from cvdemo.core.settings import Settings
 from cvdemo.faces import simclr_view as view
 from cvdemo.faces.augment import views as two_views
 from cvdemo.faces.collection import MODEL, smaller, thumbnail
 from cvdemo.faces.retrieval import features_of
-from cvdemo.faces.simclr_view import AUGMENTATIONS, HONEST, SimclrSettings, ViewBatch
+from cvdemo.faces.simclr_view import HONEST, SimclrSettings, ViewBatch
 from cvdemo.faces.tab_collection import started
 from cvdemo.faces.tab_shared import SIMCLR
 from cvdemo.ui.background import Done, follow
@@ -34,7 +33,6 @@ HELP = (
     "Same data, different augmentations: two random views of every picture. The network is to recognise which two "
     "belong together among all views of the batch, without any label: views of one picture attract, all others repel."
 )
-assert set(AUGMENTATIONS) == {*USED, *TRIED}
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,7 @@ def _components() -> Parts:
     return Parts(line, views, matrix, widgets, again)
 
 
-def _batch(
-    user: str, path: str | None, settings: SimclrSettings, **watch: Any
-) -> ViewBatch:  # fmt: skip
+def _batch(user: str, path: str | None, settings: SimclrSettings, **watch: Any) -> ViewBatch:
     """Views of the first picture on the left and, to fill the batch, of pictures of the collection; made once."""
     pictures = []
     if path:
@@ -125,16 +121,12 @@ def _batch(
     return memory_of(user).recall(key, make)
 
 
-def _run(
-    request: gr.Request, path: str | None, *values: Any
-) -> Iterator[tuple[Any, Any, Any]]:  # fmt: skip
+def _run(request: gr.Request, path: str | None, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
     """line, views, matrix."""
     user = session_of(request)
     try:
         settings = read_settings(SimclrSettings, NAMES, values)
-        for event in follow(
-            lambda progress, cancel: _batch(user, path, settings, progress=progress, cancel=cancel)
-        ):  # fmt: skip
+        for event in follow(lambda progress, cancel: _batch(user, path, settings, progress=progress, cancel=cancel)):
             if isinstance(event, Done):
                 batch = memory_of(user).put(CURRENT, event.value)
                 thumbnails = [thumbnail(pixels) for pixels in batch.originals]
@@ -162,5 +154,5 @@ def _warm(request: gr.Request, temperature: float) -> tuple[Any, Any]:
     batch: ViewBatch | None = memory_of(session_of(request)).get(CURRENT)
     if batch is None:
         return gr.skip(), gr.skip()
-    chosen: Settings = read_settings(SimclrSettings, ("temperature",), (temperature,))
-    return _judged(batch, chosen.temperature)  # type: ignore[attr-defined]
+    chosen = read_settings(SimclrSettings, ("temperature",), (temperature,))
+    return _judged(batch, chosen.temperature)
