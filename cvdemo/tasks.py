@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib
 
-TASKS: tuple[str, ...] = ("detection", "segmentation", "pose", "flow", "action", "style", "classification")
-PARTS: tuple[str, ...] = ("faces",)
-"""Packages with models but without a tab: several tasks stand on them, or the command line alone offers them so far."""
+TASKS: tuple[str, ...] = ("detection", "segmentation", "pose", "flow", "action", "style", "faces", "classification")
 
 
 def load_all() -> None:
     """Import every package's ``models`` module; afterwards the registry is complete. Safe to call again."""
-    for package in (*TASKS, *PARTS):
-        importlib.import_module(f"cvdemo.{package}.models")
+    for task in TASKS:
+        importlib.import_module(f"cvdemo.{task}.models")

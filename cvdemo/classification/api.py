@@ -12,7 +12,7 @@ from cvdemo.classification.why import METHODS, WhySettings, explain, overlay
 from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture, read_picture, save_picture
-from cvdemo.faces.detector import FaceSettings, decode_faces, infer_faces
+from cvdemo.faces.detector import FaceDetectionSettings, decode_faces, infer_faces
 from cvdemo.ui.endpoints import models_of, settings_of, unchecked
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import component, picture_file, read_settings
@@ -106,7 +106,7 @@ def emotions(image: str | None, face_threshold: float, temperature: float, reque
     """
     user = session_of(request)
     try:
-        chosen = FaceSettings.from_mapping({"score_threshold": face_threshold})
+        chosen = FaceDetectionSettings.from_mapping({"score_threshold": face_threshold})
         settings = EmotionSettings.from_mapping({"temperature": temperature})
         picture = _picture(user, image)
         found = infer_faces(picture, user=user)
@@ -170,7 +170,7 @@ def add_classification_api() -> None:
         method, label = gr.Textbox(METHODS[0], label="method"), gr.Textbox("", label="label")
         why_settings = [unchecked(component(field)) for field in _WHY_FIELDS]
         result, drawn = gr.JSON(label="result"), gr.File(label="picture")
-        face_threshold = unchecked(gr.Number(FaceSettings().score_threshold, label="face_threshold"))
+        face_threshold = unchecked(gr.Number(FaceDetectionSettings().score_threshold, label="face_threshold"))
         heat = unchecked(gr.Number(EmotionSettings().temperature, label="temperature"))
         button, why_button, emotion_button = gr.Button("Classify"), gr.Button("Explain"), gr.Button("Emotions")
     shared: dict[str, Any] = {"concurrency_id": "classification-api", "concurrency_limit": 8}

@@ -42,7 +42,7 @@ from cvdemo.core.media import Picture, encode_picture
 from cvdemo.core.settings import Settings, setting
 from cvdemo.detection.draw import PALETTE, PATTERNS, draw_boxes, make_style
 from cvdemo.faces.detector import DEFAULT_MODEL as FACE_MODEL
-from cvdemo.faces.detector import FaceInference, FaceSettings, decode_faces, infer_faces
+from cvdemo.faces.detector import FaceDetectionSettings, FaceInference, decode_faces, infer_faces
 
 TABLE_HEADER = ("Face", "Emotion", "Probability", *EMOTIONS, "Face score", "x1", "y1", "x2", "y2")
 STAGE_WORDS = {"preprocess": "prepare", "decode": "read out"}
@@ -76,7 +76,7 @@ class EmotionViewSettings(Settings):
     """Everything that acts on faces already read."""
 
     face_threshold: float = setting(
-        FaceSettings().score_threshold, label="Face threshold", minimum=READ_ABOVE, maximum=0.95, step=0.05,
+        FaceDetectionSettings().score_threshold, label="Face threshold", minimum=READ_ABOVE, maximum=0.95, step=0.05,
         help="Only faces of which the detector is surer than this are shown.",
     )  # fmt: skip
     emotion_temperature: float = setting(
@@ -136,7 +136,7 @@ def look_at(
 ) -> Look:
     """Find faces, then read the emotions of all with a score above 0.2; errors as in ``Engine.run``."""
     found = infer_faces(picture, user=user, cancel=cancel, progress=progress)
-    faces = decode_faces(found, FaceSettings(score_threshold=READ_ABOVE))
+    faces = decode_faces(found, FaceDetectionSettings(score_threshold=READ_ABOVE))
     inference = infer_emotions(picture, faces, user=user, cancel=cancel, progress=progress)
     return Look(picture, display, scale, found, inference)
 

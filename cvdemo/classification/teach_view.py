@@ -16,6 +16,7 @@ from cvdemo.classification.teach_pictures import Added
 from cvdemo.classification.teach_room import NOTHING_ELSE, Answer, Room, Trained
 from cvdemo.classification.teach_validation import CrossValidation
 from cvdemo.core.media import encode_picture
+from cvdemo.ui.markup import safe, tamed
 
 CARDS = (*range(MOST_CLASSES), NOTHING_ELSE)
 SHOWN = 18  # newest thumbnails of a card until it is unfolded
@@ -66,16 +67,6 @@ def added_html(added: Added, title: str) -> str:
     else:
         left_out = ""
     return f'<div class="status"><div class="sentence" role="status">{safe(sentence)}</div>{left_out}</div>'
-
-
-def safe(text: str) -> str:
-    """Text that a visitor typed, for HTML that passes through Gradio's templates."""
-    return _tamed(html.escape(text))
-
-
-def _tamed(markup: str) -> str:
-    """Markup without the letters that mean something to Gradio's templates."""
-    return markup.translate({ord(c): f"&#{ord(c)};" for c in "${}`\\"})
 
 
 def fewest_and_most(room: Room) -> str:
@@ -155,7 +146,7 @@ def answer_html(answer: Answer | None, note: str = "", *, announce: bool = True)
     )
     role = ' role="status" aria-live="polite"' if announce else ""
     after = f'<p class="note">{safe(note)}</p>' if note else ""
-    return f'<p class="says"{role}>{safe(answer.sentence())}</p>{_tamed(bars)}{after}'
+    return f'<p class="says"{role}>{safe(answer.sentence())}</p>{tamed(bars)}{after}'
 
 
 def results_html(trained: Trained) -> str:
@@ -175,7 +166,7 @@ def results_html(trained: Trained) -> str:
         "cross-validation); the head you use learnt from all of them."
     )
     body = f'<div>{curves}</div><div>{table}<p class="caption">{how}</p></div>'
-    return f'<div class="results">{_tamed(body)}</div>'
+    return f'<div class="results">{tamed(body)}</div>'
 
 
 def _attribute_table(validation: CrossValidation) -> str:

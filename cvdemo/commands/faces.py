@@ -14,7 +14,7 @@ from cvdemo.commands import faces_match
 from cvdemo.commands.shared import each_picture, is_folder, local_path, make_folder, to_json, write
 from cvdemo.core.media import read_picture, save_picture
 from cvdemo.faces.align import align_all
-from cvdemo.faces.detector import DEFAULT_MODEL, FaceSettings, decode_faces, infer_faces
+from cvdemo.faces.detector import DEFAULT_MODEL, FaceDetectionSettings, decode_faces, infer_faces
 from cvdemo.faces.draw import draw_faces
 from cvdemo.faces.labels import CATEGORY
 from cvdemo.faces.result import Faces
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     detect.add_argument("--csv", metavar="FILE", help="write one line per face; - for standard output")
     detect.add_argument("--save", type=Path, metavar="FILE", help="write the drawn picture; a folder for a folder")
     detect.add_argument("--crops", type=Path, metavar="DIR", help="write each face, aligned, 112x112")
-    FaceSettings.add_arguments(detect)
+    FaceDetectionSettings.add_arguments(detect)
     detect.set_defaults(run=run)
     faces_match.add_actions(actions)
     return parser
@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say; 0 when every input could be read, 1 when some could not."""
-    settings = FaceSettings.from_arguments(args)
+    settings = FaceDetectionSettings.from_arguments(args)
     if args.crops is not None:
         make_folder(args.crops, args.input)
     if is_folder(args.input):
@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _picture(path: Path, args: argparse.Namespace, settings: FaceSettings, save: Path | None, stem: str) -> Faces:
+def _picture(
+    path: Path, args: argparse.Namespace, settings: FaceDetectionSettings, save: Path | None, stem: str
+) -> Faces:
     picture = read_picture(path)
     faces = decode_faces(infer_faces(picture, args.model), settings)
     if save is not None:
@@ -64,7 +66,7 @@ def _picture(path: Path, args: argparse.Namespace, settings: FaceSettings, save:
     return faces
 
 
-def _folder(args: argparse.Namespace, settings: FaceSettings) -> int:
+def _folder(args: argparse.Namespace, settings: FaceDetectionSettings) -> int:
     if args.save is not None:
         make_folder(args.save, args.input)
 

@@ -18,7 +18,7 @@ from cvdemo.core.media import read_picture, save_picture
 from cvdemo.faces import predict
 from cvdemo.faces.draw import contact_sheet, draw_faces
 from cvdemo.faces.gallery import NOTICE, Gallery, GallerySettings, Match
-from cvdemo.faces.predict import DEFAULT_MODEL, FaceSettings, FacesInference
+from cvdemo.faces.predict import DEFAULT_MODEL, FaceMatchSettings, FacesInference
 
 
 def add_actions(actions: Any) -> None:
@@ -27,7 +27,7 @@ def add_actions(actions: Any) -> None:
     compare.add_argument("a", type=local_path, metavar="A", help="a picture")
     compare.add_argument("b", type=local_path, metavar="B", help="another picture")
     compare.add_argument("--save", type=Path, metavar="FILE", help="write the two aligned faces side by side")
-    FaceSettings.add_arguments(compare)
+    FaceMatchSettings.add_arguments(compare)
     compare.set_defaults(run=run_compare)
 
     enrol = actions.add_parser("enrol", help="add a person to a gallery file", description=NOTICE)
@@ -56,7 +56,7 @@ def add_actions(actions: Any) -> None:
 
 def run_compare(args: argparse.Namespace) -> int:
     """Print the verdict; 0 for the same person, 1 for different people."""
-    settings = FaceSettings.from_arguments(args)
+    settings = FaceMatchSettings.from_arguments(args)
     first, second = (predict.infer(read_picture(path), args.model) for path in (args.a, args.b))
     result = predict.compare(first, second, settings)
     print(result.sentence(), file=sys.stderr)
@@ -76,7 +76,7 @@ def run_enrol(args: argparse.Namespace) -> int:
         row = predict.face_of(found)
         if row is None:
             raise InputError(f"No face was found in {path.name}.", hint="Nobody was enrolled; leave this picture out.")
-        if len(predict.considered(found, FaceSettings())) > 1:
+        if len(predict.considered(found, FaceMatchSettings())) > 1:
             print(f"{path.name} shows several faces; the largest is taken.", file=sys.stderr)
         rows.append(found.embeddings[row])
     gallery.enrol(args.name, np.stack(rows))
@@ -121,7 +121,7 @@ Searched = tuple[FacesInference, np.ndarray, list[Match]]
 def _search(path: Path, gallery: Gallery, settings: GallerySettings) -> Searched:
     """One picture: its faces, which of them are considered, and who each may be."""
     inference = predict.infer(read_picture(path), gallery.model)
-    rows = predict.considered(inference, FaceSettings())
+    rows = predict.considered(inference, FaceMatchSettings())
     return inference, rows, gallery.search_all(inference.embeddings[rows], settings)
 
 

@@ -6,20 +6,19 @@ that returns an embedding.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import gradio as gr
 
-from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import read_picture
-from cvdemo.faces import embedder, predict
-from cvdemo.faces.predict import DEFAULT_MODEL, FaceSettings
+from cvdemo.faces import predict
+from cvdemo.faces.predict import DEFAULT_MODEL, FaceMatchSettings
+from cvdemo.ui.endpoints import models_of, settings_of, unchecked
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import component, picture_file, read_settings
 
-_FIELDS = FaceSettings.fields_of()
+_FIELDS = FaceMatchSettings.fields_of()
 _NAMES = tuple(field.name for field in _FIELDS)
 
 
@@ -53,7 +52,7 @@ def faces_compare(
     values = (threshold, measure, which, face_score, min_size)
     user = session_of(request)
     try:
-        settings = read_settings(FaceSettings, _NAMES, values)
+        settings = read_settings(FaceMatchSettings, _NAMES, values)
         names, inferences = [], []
         for image in (image_a, image_b):
             if not image:
@@ -78,7 +77,7 @@ def faces_settings() -> dict[str, Any]:
     Returns:
         A dictionary from the setting's name to its description.
     """
-    return {field.name: dataclasses.asdict(field) for field in _FIELDS}
+    return settings_of(_FIELDS)
 
 
 def faces_models() -> list[dict[str, Any]]:
@@ -88,23 +87,7 @@ def faces_models() -> list[dict[str, Any]]:
     Returns:
         A list of {"name", "title", "tier", "family", "parameters", "gflops", "available", "reason", "remedy"}.
     """
-    rows = []
-    for spec in registry.models(task=predict.TASK):
-        if spec.family != embedder.SPEC.family:
-            continue
-        state = registry.availability(spec)
-        rows.append({
-            "name": spec.name, "title": spec.title, "tier": spec.tier, "family": spec.family,
-            "parameters": spec.parameters, "gflops": spec.gflops, "available": state.ok, "reason": state.reason,
-            "remedy": state.remedy,
-        })  # fmt: skip
-    return rows
-
-
-def _unchecked(widget: Any) -> Any:
-    """Leave checking to the settings: their message names the setting and its range, and they take None and text."""
-    widget.preprocess = lambda payload: payload
-    return widget
+    return models_of(spec for spec in registry.models(task=predict.TASK) if spec.family == embedder.SPEC.family)
 
 
 def add_faces_api() -> None:
@@ -112,7 +95,7 @@ def add_faces_api() -> None:
     with gr.Column(visible=False):
         image_a, image_b = picture_file(label="image_a"), picture_file(label="image_b")
         model = gr.Textbox(DEFAULT_MODEL, label="model")
-        settings = [_unchecked(component(field)) for field in _FIELDS]
+        settings = [unchecked(component(field)) for field in _FIELDS]
         result = gr.JSON(label="result")
         button = gr.Button("Compare faces")
     button.click(faces_compare, [image_a, image_b, model, *settings], [result], api_name="faces_compare",

@@ -1,4 +1,7 @@
-"""SimCLR's family of augmentations (Chen et al. 2020, arXiv:2002.05709, appendix A), each draw kept as numbers.
+"""SimCLR's family of augmentations (Chen et al. 2020, arXiv:2002.05709, figure 4), each draw kept as numbers.
+
+Crop, mirror, colours, grey and blur are what SimCLR uses (appendix A); turns, noise, cutout and Sobel edges are those
+it tried as well, and are off unless asked for.
 
 ``draw`` decides, ``apply`` does: the page shows both the view and what made it, and can make the same view again.
 """
@@ -7,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +41,29 @@ class AugmentSettings(Settings):
     blur: float = setting(
         0.5, label="Blur", minimum=0.0, maximum=1.0, step=0.05, help="Share of views blurred by a Gaussian."
     )
+    turn: float = setting(
+        0.0,
+        label="Rotate",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+        help="Share of views turned by 90, 180 or 270 degrees.",
+    )
+    noise: float = setting(
+        0.0, label="Gaussian noise", minimum=0.0, maximum=1.0, step=0.05,
+        help="Standard deviation in quarters of the range of values.",
+    )  # fmt: skip
+    cutout: float = setting(
+        0.0,
+        label="Cutout",
+        minimum=0.0,
+        maximum=0.9,
+        step=0.05,
+        help="Side of a grey square, as a share of the view's.",
+    )
+    sobel: float = setting(
+        0.0, label="Sobel edges", minimum=0.0, maximum=1.0, step=0.05, help="Share of views replaced by their edges."
+    )
 
 
 @dataclass(frozen=True)
@@ -47,6 +73,8 @@ class Augmentation:
     crop: x1 y1 x2 y2, pixels of the picture, whole.   mirrored: after cropping.
     jittered: whether colours changed; brightness, contrast, saturation: factors; hue: turns of the circle; order: in
     which those four came.   grey: colours taken away.   sigma: of the blur, pixels of the view; 0 for none.
+    quarters: turns by 90 degrees, anticlockwise.   noise: standard deviation, levels of 255, drawn by ``noise_seed``.
+    hole: x1 y1 x2 y2 of what is cut out, pixels of the view.   edges: the view is replaced by its edges.
     """
 
     crop: tuple[int, int, int, int]
@@ -59,20 +87,29 @@ class Augmentation:
     order: tuple[str, ...] = ("brightness", "contrast", "saturation", "hue")
     grey: bool = False
     sigma: float = 0.0
+    quarters: int = 0
+    noise: float = 0.0
+    noise_seed: int = 0
+    hole: tuple[int, int, int, int] | None = None
+    edges: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         values = asdict(self)
         rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
-        return rounded | {"crop": list(self.crop), "order": list(self.order)}
+        hole = None if self.hole is None else list(self.hole)
+        return rounded | {"crop": list(self.crop), "order": list(self.order), "hole": hole}
 
     def sentence(self) -> str:
         """Such as "Crop 120x90, mirrored, colours jittered, blurred."."""
         x1, y1, x2, y2 = self.crop
         words = [f"Crop {x2 - x1}x{y2 - y1}"]
-        given = {"mirrored": self.mirrored, "colours jittered": self.jittered, "grey": self.grey}
-        words += [word for word, present in given.items() if present]
-        return ", ".join([*words, *(["blurred"] if self.sigma else [])]) + "."
+        given = {
+            "mirrored": self.mirrored, f"turned by {90 * self.quarters} degrees": self.quarters,
+            "colours jittered": self.jittered, "grey": self.grey, "blurred": self.sigma, "noisy": self.noise,
+            "cut out": self.hole, "edges": self.edges,
+        }  # fmt: skip
+        return ", ".join([*words, *(word for word, present in given.items() if present)]) + "."
 
 
 def draw_crop(rng: np.random.Generator, height: int, width: int, smallest: float) -> tuple[int, int, int, int]:
@@ -103,7 +140,7 @@ def draw(
     Every decision draws its numbers whether or not it is used: changing one setting leaves the others' draws alone.
     """
     chosen = settings or AugmentSettings()
-    crop_rng, *others = rng.spawn(6)
+    crop_rng, *others = rng.spawn(10)
     crop = draw_crop(crop_rng, height, width, chosen.smallest_crop)
     mirrored = chosen.flip and bool(others[0].random() < 0.5)
     strength = chosen.colour
@@ -114,13 +151,28 @@ def draw(
     order = tuple(names[i] for i in others[2].permutation(4))
     grey = bool(others[3].random() < chosen.grey)
     blurred, sigma = bool(others[4].random() < chosen.blur), float(others[4].uniform(0.1, 2.0)) * size / 224
-    plain = Augmentation(crop, mirrored, grey=grey, sigma=sigma if blurred else 0.0)
+    plain = Augmentation(
+        crop, mirrored, grey=grey, sigma=sigma if blurred else 0.0,
+        quarters=int(others[5].integers(1, 4)) if others[5].random() < chosen.turn else 0,
+        noise=255 / 4 * chosen.noise, noise_seed=int(others[6].integers(2**31)) if chosen.noise else 0,
+        hole=draw_hole(others[7], size, chosen.cutout), edges=bool(others[8].random() < chosen.sobel),
+    )  # fmt: skip
     if not jittered:
         return plain
     brightness, contrast, saturation = (float(f) for f in factors)
-    return Augmentation(
-        crop, mirrored, True, brightness, contrast, saturation, hue, order, grey, sigma if blurred else 0.0
+    return replace(
+        plain, jittered=True, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue, order=order
     )
+
+
+def draw_hole(rng: np.random.Generator, size: int, share: float) -> tuple[int, int, int, int] | None:
+    """A random square in a view of ``size`` pixels, its side that ``share`` of the view's; None for no side.
+
+    Cutout, DeVries and Taylor 2017, arXiv:1708.04552.
+    """
+    side = round(size * share)
+    x, y = (int(v) for v in rng.integers(0, max(1, size - side + 1), 2))
+    return (x, y, x + side, y + side) if side else None
 
 
 def apply(pixels: np.ndarray, augmentation: Augmentation, size: int = 112) -> np.ndarray:
@@ -131,6 +183,8 @@ def apply(pixels: np.ndarray, augmentation: Augmentation, size: int = 112) -> np
     view = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
     if augmentation.mirrored:
         view = np.ascontiguousarray(view[:, ::-1])
+    if augmentation.quarters:
+        view = np.ascontiguousarray(np.rot90(view, augmentation.quarters))
     if augmentation.jittered:
         for step in augmentation.order:
             view = change_colour(view, step, getattr(augmentation, step))
@@ -138,7 +192,26 @@ def apply(pixels: np.ndarray, augmentation: Augmentation, size: int = 112) -> np
         view = change_colour(view, "saturation", 0.0)
     if augmentation.sigma > 0:
         view = cv2.GaussianBlur(view, (0, 0), augmentation.sigma, borderType=cv2.BORDER_REFLECT_101)
-    return view
+    if augmentation.noise > 0:
+        grain = np.random.default_rng(augmentation.noise_seed).normal(0, augmentation.noise, view.shape)
+        view = np.clip(view + grain, 0, 255).round().astype(np.uint8)
+    if augmentation.hole is not None:
+        left, top, right, bottom = augmentation.hole
+        view = view.copy()
+        view[top:bottom, left:right] = 128
+    return sobel(view) if augmentation.edges else view
+
+
+def sobel(pixels: np.ndarray) -> np.ndarray:
+    """The length of the luma's gradient by Sobel's operator, a quarter of it so that it seldom exceeds the range.
+
+    (H, W, 3) uint8 RGB -> the same, grey.
+    """
+    luma = pixels.astype(np.float32) @ LUMA
+    x = cv2.Sobel(luma, cv2.CV_32F, 1, 0, ksize=3)
+    y = cv2.Sobel(luma, cv2.CV_32F, 0, 1, ksize=3)
+    length = np.clip(np.hypot(x, y) / 4, 0, 255).round().astype(np.uint8)
+    return np.repeat(length[..., None], 3, axis=2)
 
 
 def change_colour(pixels: np.ndarray, kind: str, amount: float) -> np.ndarray:

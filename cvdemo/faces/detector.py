@@ -30,7 +30,15 @@ from cvdemo.faces.nets.face_detector import (
 )
 from cvdemo.faces.result import Faces, RawFaces
 
-__all__ = ["DEFAULT_MODEL", "FaceInference", "FaceSettings", "Faces", "RawFaces", "decode_faces", "infer_faces"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "FaceDetectionSettings",
+    "FaceInference",
+    "Faces",
+    "RawFaces",
+    "decode_faces",
+    "infer_faces",
+]
 
 DEFAULT_MODEL = "compact-face-detector"
 LONG_SIDE = 512  # larger pictures are shrunk to it, smaller ones are taken as they are
@@ -39,7 +47,7 @@ AGREE_TOP, AGREE_IOU, AGREE_SCORE, AGREE_SHARE = 20, 0.85, 0.05, 0.9
 
 
 @dataclass(frozen=True)
-class FaceSettings(Settings):
+class FaceDetectionSettings(Settings):
     """Everything that acts on candidates already computed."""
 
     score_threshold: float = setting(
@@ -113,9 +121,9 @@ def infer_faces(
     return FaceInference(ran.output, ran.stages, ran.device, ran.precision, ran.model)
 
 
-def decode_faces(inference: FaceInference | RawFaces, settings: FaceSettings | None = None) -> Faces:
+def decode_faces(inference: FaceInference | RawFaces, settings: FaceDetectionSettings | None = None) -> Faces:
     """Threshold, suppress, sort: the faces a user is shown, best first. No network is touched."""
-    chosen = settings or FaceSettings()
+    chosen = settings or FaceDetectionSettings()
     raw = inference if isinstance(inference, RawFaces) else inference.raw
     faces = raw.candidates
     # A box without area is one that lies wholly outside the picture.
@@ -131,7 +139,7 @@ def agree(reference: RawFaces, other: RawFaces) -> bool:
     Of the reference's twenty best boxes that do not overlap, whatever their score, at least 90 % need a partner in
     ``other``: IoU of at least 0.85, score within 0.05, landmarks within 5 % of the box's side on average.
     """
-    best = decode_faces(reference, FaceSettings(score_threshold=0.0, min_size=1.0, max_faces=AGREE_TOP))
+    best = decode_faces(reference, FaceDetectionSettings(score_threshold=0.0, min_size=1.0, max_faces=AGREE_TOP))
     others = other.candidates
     if not len(best):
         return True

@@ -21,7 +21,7 @@ import numpy as np
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.lazy import cv2
 from cvdemo.faces.align import align
-from cvdemo.faces.detector import FaceSettings, decode_faces, infer_faces
+from cvdemo.faces.detector import FaceDetectionSettings, decode_faces, infer_faces
 from cvdemo.faces.embed_data import save_pack, shared_names
 from cvdemo.faces.embedder import unit
 from cvdemo.faces.nets.compact_embedder import DIMENSIONS, SIZE
@@ -115,7 +115,7 @@ def crops_of(path: Path, aligned: bool, only_one: bool) -> np.ndarray | None:
         size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
         pixels = np.asarray(cv2.copyMakeBorder(pixels, RIM, RIM, RIM, RIM, cv2.BORDER_REPLICATE))
-    faces = decode_faces(infer_faces(pixels), FaceSettings(score_threshold=SURE, min_size=SMALLEST))
+    faces = decode_faces(infer_faces(pixels), FaceDetectionSettings(score_threshold=SURE, min_size=SMALLEST))
     faces = main_face(faces) if only_one else faces
     crops = [align(pixels, points) for points in faces.landmarks]
     return np.stack(crops) if crops else np.zeros((0, SIZE, SIZE, 3), np.uint8)

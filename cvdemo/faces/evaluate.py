@@ -186,13 +186,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate as the parsed arguments say and print the result; 0, or InputError and its like."""
-    from cvdemo.faces.detector import DEFAULT_MODEL, FaceSettings, decode_faces, infer_faces
+    from cvdemo.faces.detector import DEFAULT_MODEL, FaceDetectionSettings, decode_faces, infer_faces
 
     model = args.model or DEFAULT_MODEL
-    wanted = FaceSettings().score_threshold if args.score_threshold is None else args.score_threshold
+    wanted = FaceDetectionSettings().score_threshold if args.score_threshold is None else args.score_threshold
     if not 0 <= wanted <= 1:
         raise InputError("--score-threshold must lie between 0 and 1.", hint="0.35 is a usual value.")
-    everything = FaceSettings(score_threshold=min(LOWEST_SCORE, wanted))
+    everything = FaceDetectionSettings(score_threshold=min(LOWEST_SCORE, wanted))
 
     def find(pixels: np.ndarray) -> tuple[Faces, float]:
         inference = infer_faces(pixels, model)

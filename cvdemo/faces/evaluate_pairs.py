@@ -141,7 +141,15 @@ def curves_of(scores: np.ndarray, pairs: Sequence[Pair]) -> dict[str, list[float
     thresholds = np.linspace(-1, 1, 201)
     far, frr = verification.error_rates(scores, np.array([pair.same for pair in pairs]), thresholds)
     rows = {"thresholds": thresholds, "far": far, "frr": frr}
-    return {name: np.round(values, 4).tolist() for name, values in rows.items()}
+    return {name: np.round(values, 6).tolist() for name, values in rows.items()}
+
+
+def curves_file(model: str, result: dict[str, Any], scores: np.ndarray, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """What ``--curves`` writes, which ``curves.read_curves`` reads: how the model did, and its error rates."""
+    told = ("pairs", "pictures", "faces_not_found", "accuracy", "eer", "eer_threshold", "threshold")
+    genuine = sum(pair.same for pair in pairs)
+    counts = {"genuine": genuine, "impostors": len(pairs) - genuine}
+    return {"model": model} | {name: result[name] for name in told} | counts | curves_of(scores, pairs)
 
 
 def similarity(a: np.ndarray | None, b: np.ndarray | None) -> float:
@@ -165,10 +173,10 @@ def add_parser(subparsers: Any) -> None:
 def _embed_with_teacher(pixels: np.ndarray, teach: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | None:
     from cvdemo.faces import predict
     from cvdemo.faces.align import align
-    from cvdemo.faces.detector import FaceSettings, decode_faces, infer_faces
+    from cvdemo.faces.detector import FaceDetectionSettings, decode_faces, infer_faces
 
-    found = decode_faces(infer_faces(pixels), FaceSettings(score_threshold=predict.LEAST_SCORE))
-    settings = predict.FaceSettings(which="central", face_score=predict.LEAST_SCORE)
+    found = decode_faces(infer_faces(pixels), FaceDetectionSettings(score_threshold=predict.LEAST_SCORE))
+    settings = predict.FaceMatchSettings(which="central", face_score=predict.LEAST_SCORE)
     row = predict.face_of(found, settings)
     return None if row is None else teach(align(pixels, found.landmarks[row])[None])[0]
 
@@ -177,7 +185,7 @@ def _embed_with_model(pixels: np.ndarray, model: str) -> np.ndarray | None:
     from cvdemo.faces import predict
 
     found = predict.infer(pixels, model, mirror=True)
-    row = predict.face_of(found, predict.FaceSettings(which="central", face_score=predict.LEAST_SCORE))
+    row = predict.face_of(found, predict.FaceMatchSettings(which="central", face_score=predict.LEAST_SCORE))
     return None if row is None else found.embeddings[row]
 
 
@@ -208,7 +216,7 @@ def run(args: argparse.Namespace) -> int:
     result: dict[str, Any] = {**summarise(scores, pairs), **counts, "model": name}
     if args.curves is not None:
         with written_whole(args.curves) as target:
-            target.write_text(json.dumps({"model": name, **counts, **curves_of(scores, pairs)}), encoding="utf-8")
+            target.write_text(json.dumps(curves_file(name, result, scores, pairs)), encoding="utf-8")
     hand_over(result, args.json, table(result))
     return 0
 

@@ -78,6 +78,14 @@ class Match:
         return f"{first} (similarity {value:.2f})."
 
 
+def tidy(name: str) -> str:
+    """A name as a gallery keeps it, without spaces too many; InputError for an empty or over-long one."""
+    called = " ".join(name.split())
+    if not called or len(called) > LONGEST_NAME or not called.isprintable():
+        raise InputError("A person needs a name.", hint=f"Use 1 to {LONGEST_NAME} letters.")
+    return called
+
+
 class Gallery:
     """People and the embeddings of their pictures, all of one model."""
 
@@ -106,9 +114,7 @@ class Gallery:
         InputError for an empty or over-long name, embeddings of another model, and more than 100 people or 30
         pictures of one person; then nothing is changed.
         """
-        called = " ".join(name.split())
-        if not called or len(called) > LONGEST_NAME or not called.isprintable():
-            raise InputError("A person needs a name.", hint=f"Use 1 to {LONGEST_NAME} letters.")
+        called = tidy(name)
         if model is not None and model != self.model:
             raise InputError(f"The gallery was made with {self.model}, not {model}.", hint="Start a new gallery.")
         rows = unit(np.atleast_2d(np.asarray(embeddings, np.float32)))
@@ -128,6 +134,19 @@ class Gallery:
         """Forget a person and all embeddings; InputError for a stranger."""
         if self._people.pop(name, None) is None:
             raise InputError(f"Nobody named {name} is enrolled.", hint="Choose a name from the gallery.")
+
+    def remove_picture(self, name: str, index: int) -> None:
+        """Forget one picture of a person, counted from 0 in order of enrolment, and the person with the last one.
+
+        InputError for a stranger or a picture that is not there.
+        """
+        rows = self._people.get(name, np.zeros((0, 0), np.float32))
+        if not 0 <= index < len(rows):
+            raise InputError(f"There is no such picture of {name}.", hint="Choose one that is shown.")
+        if len(rows) == 1:
+            self.remove(name)
+        else:
+            self._people[name] = np.delete(rows, index, axis=0)
 
     def clear(self) -> None:
         """Forget everybody."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ MEASURES = ("cosine", "euclidean")
 
 
 @dataclass(frozen=True)
-class FaceSettings(Settings):
+class FaceMatchSettings(Settings):
     """Everything that acts on faces already found and embedded."""
 
     threshold: float = setting(
@@ -54,6 +55,17 @@ class FaceSettings(Settings):
         0.0, label="Smallest face", minimum=0.0, maximum=500.0, step=1.0, advanced=True,
         help="Faces with a side shorter than this many pixels are left out; small faces are easily confused.",
     )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class FoundFaces:
+    """The faces of one picture, surest first, each aligned: crops (N, 112, 112, 3) uint8 RGB."""
+
+    faces: Faces
+    crops: np.ndarray
+    stages: Mapping[str, float]
+    device: str
+    precision: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,31 +159,61 @@ def infer(
     mirror: embed each face mirrored as well and add the two, which doubles the time and errs a little less.
     Errors as in ``Engine.run``; a picture without faces is no error here.
     """
-    found = infer_faces(picture, finder, engine, user=user, cancel=cancel, progress=progress)
-    chosen = detector.FaceSettings(score_threshold=LEAST_SCORE, max_faces=MOST_FACES)
-    faces = decode_faces(found, chosen)
+    found = find(picture, finder, engine, user=user, cancel=cancel, progress=progress)
+    return recognise(found, model, engine, mirror=mirror, user=user, cancel=cancel, progress=progress)
+
+
+def find(
+    picture: Picture | np.ndarray,
+    finder: str = detector.DEFAULT_MODEL,
+    engine: Engine | None = None,
+    *,
+    user: str = "",
+    cancel: threading.Event | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> FoundFaces:
+    """The first half of ``infer``, which does not need the embedder: find and align the faces of one picture."""
+    ran = infer_faces(picture, finder, engine, user=user, cancel=cancel, progress=progress)
+    chosen = detector.FaceDetectionSettings(score_threshold=LEAST_SCORE, max_faces=MOST_FACES)
+    faces = decode_faces(ran, chosen)
+    started = perf_counter()
     crops = align_all(pixels_of(picture), faces)
+    stages = {f"find: {name}": ms for name, ms in ran.stages.items()} | {"align": (perf_counter() - started) * 1e3}
+    return FoundFaces(faces, crops, stages, ran.device, ran.precision)
+
+
+def recognise(
+    found: FoundFaces,
+    model: str = DEFAULT_MODEL,
+    engine: Engine | None = None,
+    *,
+    mirror: bool = False,
+    user: str = "",
+    cancel: threading.Event | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> FacesInference:
+    """The second half of ``infer``: embed the faces that ``find`` found."""
+    crops = found.crops
     both = np.concatenate([crops, crops[:, :, ::-1]]) if mirror else crops
     ran = embed(both, model, engine, user=user, cancel=cancel, progress=progress)
     vectors = unit(ran.output[: len(crops)] + ran.output[len(crops) :]) if mirror else ran.output
-    stages = {f"find: {name}": ms for name, ms in found.stages.items()}
-    stages |= {f"embed: {name}": ms for name, ms in ran.stages.items()}
-    return FacesInference(faces, crops, vectors, stages, ran.device, ran.precision, ran.model)
+    stages = {**found.stages} | {f"embed: {name}": ms for name, ms in ran.stages.items()}
+    return FacesInference(found.faces, crops, vectors, stages, ran.device, ran.precision, ran.model)
 
 
-def considered(inference: FacesInference | Faces, settings: FaceSettings) -> np.ndarray:
+def considered(inference: FacesInference | Faces, settings: FaceMatchSettings) -> np.ndarray:
     """Indices of the faces that are sure and large enough, surest first."""
     faces = inference if isinstance(inference, Faces) else inference.faces
     return np.flatnonzero((faces.scores > settings.face_score) & (faces.sides() >= settings.min_size))
 
 
-def face_of(inference: FacesInference | Faces, settings: FaceSettings | None = None) -> int | None:
+def face_of(inference: FacesInference | Faces, settings: FaceMatchSettings | None = None) -> int | None:
     """The index of the face that stands for the picture; None when none is considered.
 
     "central" looks only at faces at least half as large as the largest: a tiny face in the middle of the background
     is not whom the picture shows.
     """
-    chosen = settings or FaceSettings()
+    chosen = settings or FaceMatchSettings()
     faces = inference if isinstance(inference, Faces) else inference.faces
     rows = considered(faces, chosen)
     if not len(rows):
@@ -204,7 +246,7 @@ def similarities(a: FacesInference, b: FacesInference) -> np.ndarray:
 def compare(
     a: FacesInference,
     b: FacesInference,
-    settings: FaceSettings | None = None,
+    settings: FaceMatchSettings | None = None,
     face_a: int | None = None,
     face_b: int | None = None,
 ) -> Comparison:
@@ -213,7 +255,7 @@ def compare(
     face_a, face_b: indices of the faces; None for the one ``settings.which`` names.
     Raises InputError when a picture shows no face, or two embeddings come from different models.
     """
-    chosen = settings or FaceSettings()
+    chosen = settings or FaceMatchSettings()
     if a.model != b.model:
         raise InputError(
             f"The faces were embedded by {a.model} and {b.model}, which cannot be compared.",
@@ -238,7 +280,7 @@ def compare(
     )
 
 
-def _face(inference: FacesInference, index: int | None, settings: FaceSettings, which: str) -> int:
+def _face(inference: FacesInference, index: int | None, settings: FaceMatchSettings, which: str) -> int:
     if index is not None:
         if not 0 <= index < len(inference):
             raise InputError(

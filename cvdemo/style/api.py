@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import gradio as gr
@@ -24,6 +23,7 @@ from cvdemo.style.predict import (
 )
 from cvdemo.style.race import fast_style_of
 from cvdemo.style.styles import STYLES, load_style
+from cvdemo.ui.endpoints import models_of, settings_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.widgets import picture_file
 
@@ -110,7 +110,7 @@ def style_settings() -> dict[str, Any]:
     Returns:
         A dictionary from the setting's name to its description.
     """
-    return {field.name: dataclasses.asdict(field) for field in StyleSettings.fields_of()}
+    return settings_of(StyleSettings.fields_of())
 
 
 def style_models() -> dict[str, Any]:
@@ -118,18 +118,13 @@ def style_models() -> dict[str, Any]:
     The style networks this server knows, whether each can be used now, and the program's own style pictures.
 
     Returns:
-        {"styles": [names], "models": [{"name", "title", "tier", "kind", "parameters", "gflops", "available",
+        {"styles": [names], "models": [{"name", "title", "tier", "family", "parameters", "gflops", "kind", "available",
         "reason", "remedy"}]}.
     """
-    rows = []
-    for spec in registry.models(task=TASK):
-        state = registry.availability(spec)
-        rows.append({
-            "name": spec.name, "title": spec.title, "tier": spec.tier, "kind": spec.extras["kind"],
-            "parameters": spec.parameters, "gflops": spec.gflops, "available": state.ok, "reason": state.reason,
-            "remedy": state.remedy,
-        })  # fmt: skip
-    return {"styles": list(STYLES), "models": rows}
+    return {
+        "styles": list(STYLES),
+        "models": models_of(registry.models(task=TASK), lambda spec: {"kind": spec.extras["kind"]}),
+    }
 
 
 def add_style_api() -> None:

@@ -58,6 +58,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
     from cvdemo.detection.api import add_detection_api
     from cvdemo.detection.tab import create_detection_tab
     from cvdemo.faces.api import add_faces_api
+    from cvdemo.faces.tab import create_faces_tab
     from cvdemo.flow.api import add_flow_api
     from cvdemo.flow.tab import create_flow_tab
     from cvdemo.pose.api import add_pose_api
@@ -84,6 +85,7 @@ def build_app(max_users: int = 32) -> gr.Blocks:
                 ("flow", create_flow_tab),
                 ("action", create_action_tab),
                 ("style", create_style_tab),
+                ("faces", create_faces_tab),
                 ("classification", create_classification_tab),
             ):
                 with gr.Tab(name.capitalize(), id=name) as places[name]:

@@ -128,11 +128,15 @@ def model_label(spec: ModelSpec) -> str:
     return f"{spec.tier} · {title_of(spec, state)}" + (f" · {state.reason}" if state.reason else "")
 
 
-def model_choices(task: str, kind: str = "") -> list[tuple[str, str]]:
+def model_choices(task: str, *, kind: str = "", family: str = "") -> list[tuple[str, str]]:
     """(label, name) of every model of a task, compact ones first; unavailable ones stay in the list with the reason.
 
-    kind: only models that name it in their ``extras``.
+    kind: only models that name it in their ``extras``.   family: only models of that family.
     """
-    offered = [spec for spec in models(task=task) if not kind or spec.extras.get("kind") == kind]
+    offered = [
+        spec
+        for spec in models(task=task)
+        if (not kind or spec.extras.get("kind") == kind) and (not family or spec.family == family)
+    ]
     listed = sorted(offered, key=lambda spec: spec.tier != "compact")
     return [(model_label(spec), spec.name) for spec in listed]

@@ -39,9 +39,10 @@ class Plan:
     is open at the start.   video: the words of the button that runs the open view on a video file; None without one.
     pairs: for a task that looks at two pictures, its example pairs, copied to the folder it is given.
     stride: label, help, largest value and default of the slider above that button.
+    pair_labels: what the two pictures of a pair are called.
     partner: for a task whose second picture is chosen by itself, whatever the first is.   more: builds the task's own
     controls under it, for all views, and returns them as a view that is never open.
-    kind, model_label: which models the menu offers (all by default), and what it is called.
+    kind, family, model_label: which models the menu offers (all by default), and what it is called.
     """
 
     task: str
@@ -51,10 +52,17 @@ class Plan:
     video: str | None = None
     pairs: Callable[[Path], list[Example]] | None = None
     stride: tuple[str, str, int, int] = EVERY_FRAME
+    pair_labels: tuple[str, str] = ("First frame", "Second frame")
     partner: Partner | None = None
     more: Callable[[], View] | None = None
     kind: str = ""
+    family: str = ""
     model_label: str = MODEL
+
+    @property
+    def choices(self) -> list[tuple[str, str]]:
+        """(label, name) of the models that are offered."""
+        return model_choices(self.task, kind=self.kind, family=self.family)
 
     @property
     def first_view(self) -> str:
@@ -82,7 +90,7 @@ class Workbench:
         Setting the picture fires its change event, which computes the open view with the settings in place.
         """
         plan = self.plan
-        choices = model_choices(plan.task, plan.kind)
+        choices = plan.choices
         model = query.get("model", plan.default_model)
         names = [query.get("example"), plan.first_example]
         found = [example for name in names for example in self.examples if example.name == name] or self.examples
@@ -116,8 +124,9 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
     with gr.Row(equal_height=False, elem_id=plan.task):
         with gr.Column(scale=3, min_width=320):
             inputs = create_inputs(
-                plan.task, model_choices(plan.task, plan.kind), plan.default_model, plan.video, examples, plan.stride,
-                pair=plan.pairs is not None, partner=plan.partner, more=plan.more, model_label=plan.model_label,
+                plan.task, plan.choices, plan.default_model, plan.video, examples, plan.stride,
+                pair=plan.pair_labels if plan.pairs is not None else None, partner=plan.partner, more=plan.more,
+                model_label=plan.model_label,
             )  # fmt: skip
         own = {} if inputs.more is None else inputs.more.controls
         shared = Shared(

@@ -81,13 +81,13 @@ def create_inputs(
     examples: list[Example],
     stride: tuple[str, str, int, int],
     *,
-    pair: bool = False,
+    pair: tuple[str, str] | None = None,
     partner: Partner | None = None,
     more: Callable[[], View] | None = None,
     model_label: str = MODEL,
 ) -> Inputs:
-    """Build the left column: a picture (two for a ``pair``), a video (where ``video`` words its button) or the camera,
-    the ``partner`` and what ``more`` builds, and the model.
+    """Build the left column: a picture (two where ``pair`` labels them), a video (where ``video`` words its button) or
+    the camera, the ``partner`` and what ``more`` builds, and the model.
 
     choices: the model menu's (label, name).   stride, partner, more, model_label: as in ``Plan``.
     """
@@ -95,7 +95,7 @@ def create_inputs(
     moving: dict[str, Any] = {}
     with gr.Tabs():
         with gr.Tab("Picture", id="picture") as modes["picture"]:
-            pictures = _pair_inputs(task) if pair else [_picture_input(task, partner)]
+            pictures = _pair_inputs(task, pair) if pair else [_picture_input(task, partner)]
             gr.Examples(
                 [[str(path) for path in (example.path, example.second)[: len(pictures)]] for example in examples],
                 inputs=pictures, label="Examples", elem_id=f"{task}-examples", api_visibility="private",
@@ -139,14 +139,15 @@ def _partner_input(task: str, partner: Partner) -> Any:
     return place
 
 
-def _pair_inputs(task: str) -> list[Any]:
-    """Two frames of one camera, next to each other."""
+def _pair_inputs(task: str, labels: tuple[str, str]) -> list[Any]:
+    """Two pictures next to each other."""
     with gr.Row():
         return [
             picture_file(
-                label=label, sources=["upload", "clipboard"], height=170, min_width=130, elem_id=f"{task}-{name}"
+                label=label, sources=["upload", "webcam", "clipboard"], height=170, min_width=130,
+                elem_id=f"{task}-{name}",
             )
-            for label, name in (("First frame", "picture"), ("Second frame", "second"))
+            for label, name in zip(labels, ("picture", "second"))
         ]  # fmt: skip
 
 

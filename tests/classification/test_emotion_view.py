@@ -32,7 +32,7 @@ from cvdemo.classification.emotion_view import (
 from cvdemo.classification.raw import softmax
 from cvdemo.core.errors import InputError, SettingsError
 from cvdemo.core.media import Picture, read_picture
-from cvdemo.faces.detector import FaceInference, FaceSettings
+from cvdemo.faces.detector import FaceDetectionSettings, FaceInference
 from cvdemo.faces.result import Faces, RawFaces
 
 HAPPY, NEUTRAL, SAD = EMOTIONS.index("happy"), EMOTIONS.index("neutral"), EMOTIONS.index("sad")
@@ -121,7 +121,7 @@ def test_settings_out_of_range_are_refused():
     for values in ({"face_threshold": 0.1}, {"emotion_temperature": 0.0}, {"smoothing": -1.0}):
         with pytest.raises(SettingsError):
             EmotionViewSettings(**values)
-    assert PLAIN.face_threshold == FaceSettings().score_threshold
+    assert PLAIN.face_threshold == FaceDetectionSettings().score_threshold
 
 
 def test_both_networks_run_once_and_read_doubtful_faces_too(monkeypatch):

@@ -10,11 +10,11 @@ import pytest
 from cvdemo.core.media import save_picture
 from cvdemo.faces import api, predict
 from cvdemo.faces.embedder import unit
-from cvdemo.faces.predict import FaceSettings, FacesInference
+from cvdemo.faces.predict import FaceMatchSettings, FacesInference
 from cvdemo.faces.result import Faces
 from cvdemo.ui.sessions import files
 
-DEFAULTS = list(FaceSettings().to_dict().values())
+DEFAULTS = list(FaceMatchSettings().to_dict().values())
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def test_what_cannot_be_done_is_explained(a, b, threshold, words, pictures):
 
 def test_parameters_are_the_settings_in_their_order():
     names = list(inspect.signature(api.faces_compare).parameters)
-    assert names == ["image_a", "image_b", "model", *FaceSettings().to_dict(), "request"]
-    assert list(api.faces_settings()) == list(FaceSettings().to_dict())
+    assert names == ["image_a", "image_b", "model", *FaceMatchSettings().to_dict(), "request"]
+    assert list(api.faces_settings()) == list(FaceMatchSettings().to_dict())
     described = inspect.getdoc(api.faces_compare)
     assert all(f"{name}:" in described for name in names[:-1])
 

@@ -14,6 +14,7 @@ from cvdemo.faces.augment import (
     change_colour,
     draw,
     draw_crop,
+    sobel,
     views,
 )
 
@@ -100,3 +101,40 @@ def test_two_views_of_each_picture_in_the_order_of_the_loss():
     np.testing.assert_array_equal(made, views([PIXELS, PIXELS[:30]], 4, size=48)[0])
     assert (made[0] != made[2]).any()
     assert views([], 0)[0].shape == (0, 112, 112, 3)
+
+
+def test_the_rest_of_the_family_against_numpy_and_opencv():
+    turned = apply(PIXELS, Augmentation((0, 0, 80, 60), quarters=1), 48)
+    assert np.array_equal(turned, np.rot90(apply(PIXELS, Augmentation((0, 0, 80, 60)), 48)))
+    plain = apply(PIXELS, Augmentation((0, 0, 80, 60)), 48)
+    cut = apply(PIXELS, Augmentation((0, 0, 80, 60), hole=(10, 20, 30, 40)), 48)
+    assert (cut[20:40, 10:30] == 128).all()
+    untouched = np.ones((48, 48), bool)
+    untouched[20:40, 10:30] = False
+    assert np.array_equal(cut[untouched], plain[untouched])
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    noisy = apply(grey, Augmentation((0, 0, 64, 64), noise=20.0, noise_seed=4), 64).astype(float)
+    assert noisy.std() == pytest.approx(20, rel=0.05)
+    assert noisy.mean() == pytest.approx(128, abs=1)
+    slope = np.repeat(np.arange(64, dtype=np.uint8)[None, :, None] * 2, 64, 0).repeat(3, 2)
+    # Sobel's kernel gives eight times a slope of two levels; a quarter of it is drawn.
+    assert (sobel(slope)[1:-1, 1:-1] == 4).all()
+
+
+def test_the_rest_of_the_family_is_off_unless_asked_for_and_changes_no_other_draw():
+    usual = draw(np.random.default_rng(5), 60, 80, size=96)
+    assert (usual.quarters, usual.noise, usual.hole, usual.edges) == (0, 0.0, None, False)
+    every = AugmentSettings(turn=1.0, noise=0.4, cutout=0.5, sobel=1.0)
+    asked = draw(np.random.default_rng(5), 60, 80, every, 96)
+    assert asked.crop == usual.crop
+    assert asked.brightness == usual.brightness
+    assert 1 <= asked.quarters <= 3
+    assert asked.noise == pytest.approx(25.5)
+    left, top, right, bottom = asked.hole
+    assert (right - left, bottom - top) == (48, 48)
+    assert 0 <= left <= 48
+    assert 0 <= top <= 48
+    words = asked.sentence()
+    assert "edges" in words
+    assert f"turned by {90 * asked.quarters} degrees" in words
+    assert json.loads(json.dumps(asked.to_dict()))["hole"] == [left, top, right, bottom]

@@ -12,7 +12,7 @@ from cvdemo.core.engine import Engine
 from cvdemo.core.errors import Cancelled, CvDemoError
 from cvdemo.core.registry import Precision, RunContext
 from cvdemo.faces import detector
-from cvdemo.faces.detector import DEFAULT_MODEL, SPEC, FaceSettings, agree, decode_faces, infer_faces
+from cvdemo.faces.detector import DEFAULT_MODEL, SPEC, FaceDetectionSettings, agree, decode_faces, infer_faces
 from cvdemo.faces.nets.face_detector import OUTPUTS, STRIDES, TYPICAL_SIDE, CompactFaceDetector
 from cvdemo.faces.result import Faces, RawFaces
 
@@ -44,7 +44,7 @@ def test_faces_come_back_in_pixels_of_the_picture(level, row, column, height, wi
     raw = detector.run(OneFace(level, row, column), np.zeros((height, width, 3), np.uint8), context)
     assert raw.input_size == (height * scale, width * scale)
     assert raw.scale == pytest.approx(scale)
-    faces = decode_faces(raw, FaceSettings(score_threshold=0.5))
+    faces = decode_faces(raw, FaceDetectionSettings(score_threshold=0.5))
     assert len(faces) == 1
     assert (faces.height, faces.width) == (height, width)
     stride = STRIDES[level]
@@ -78,7 +78,7 @@ def iou(a, b) -> float:
 def test_decoding_against_a_loop(seed):
     rng = np.random.default_rng(seed)
     raw = random_raw(seed)
-    settings = FaceSettings(
+    settings = FaceDetectionSettings(
         score_threshold=float(rng.uniform(0, 0.6)), iou_threshold=float(rng.uniform(0.1, 0.8)),
         min_size=float(rng.uniform(0, 20)), max_faces=int(rng.integers(1, 30)),
     )  # fmt: skip
@@ -138,7 +138,7 @@ def test_the_network_runs_through_the_engine(random_engine):
         assert ((found.boxes >= 0) & (found.boxes <= [width, height, width, height])).all()
         assert (np.diff(found.scores) <= 0).all(), "best first"
         assert np.isfinite(found.landmarks).all()
-        decode_faces(inference, FaceSettings(score_threshold=0.0))
+        decode_faces(inference, FaceDetectionSettings(score_threshold=0.0))
 
 
 def test_a_cancelled_run_stops(random_engine):

@@ -16,7 +16,7 @@ from cvdemo.faces.detector import FaceInference
 from cvdemo.faces.embedder import unit
 from cvdemo.faces.nets.compact_embedder import CompactEmbedder
 from cvdemo.faces.predict import (
-    FaceSettings,
+    FaceMatchSettings,
     FacesInference,
     compare,
     considered,
@@ -44,14 +44,14 @@ def inference(vectors, boxes=None, scores=None, model="compact-faces") -> FacesI
 def test_similarity_distance_and_verdict_follow_from_the_angle():
     angle = np.radians(50)
     a, b = inference([1, 0, 0]), inference([np.cos(angle), np.sin(angle), 0])
-    result = compare(a, b, FaceSettings(threshold=0.6))
+    result = compare(a, b, FaceMatchSettings(threshold=0.6))
     assert result.similarity == pytest.approx(np.cos(angle), abs=1e-6)
     assert result.distance == pytest.approx(2 * np.sin(angle / 2), abs=1e-6)
     assert result.same
     assert result.close_call
-    assert not compare(a, b, FaceSettings(threshold=0.7)).same
+    assert not compare(a, b, FaceMatchSettings(threshold=0.7)).same
     assert result.sentence() == "Same person: similarity 0.64 (threshold 0.60), a close call."
-    far = compare(a, inference([0, 1, 0]), FaceSettings(measure="euclidean"))
+    far = compare(a, inference([0, 1, 0]), FaceMatchSettings(measure="euclidean"))
     assert far.sentence() == "Different people: distance 1.41 (threshold 1.10)."
 
 
@@ -72,9 +72,9 @@ def test_all_pairs():
 def test_which_face_stands_for_a_picture():
     boxes = [[0, 0, 30, 30], [85, 35, 115, 65], [150, 0, 198, 50], [98, 48, 104, 54]]
     found = inference(np.eye(3)[[0, 1, 2, 0]], boxes, [0.9, 0.8, 0.7, 0.6])
-    assert [face_of(found, FaceSettings(which=w)) for w in ("surest", "largest", "central")] == [0, 2, 1]
-    assert face_of(found, FaceSettings(which="surest", min_size=40)) == 2
-    assert considered(found, FaceSettings(face_score=0.65)).tolist() == [0, 1, 2]
+    assert [face_of(found, FaceMatchSettings(which=w)) for w in ("surest", "largest", "central")] == [0, 2, 1]
+    assert face_of(found, FaceMatchSettings(which="surest", min_size=40)) == 2
+    assert considered(found, FaceMatchSettings(face_score=0.65)).tolist() == [0, 1, 2]
     assert face_of(inference(np.zeros((0, 3)))) is None
 
 
@@ -87,11 +87,13 @@ def test_what_cannot_be_compared():
     with pytest.raises(InputError, match="cannot be compared"):
         compare(one, inference([1, 0, 0], model="other"))
     with pytest.raises(SettingsError, match="from -1 to 1"):
-        FaceSettings(threshold=3.0)
+        FaceMatchSettings(threshold=3.0)
 
 
 def test_the_result_tells_about_these_two_pictures_only():
-    result = compare(inference(np.eye(3)[:2]), inference([1, 1, 0]), FaceSettings(threshold=0.5)).to_dict("a.png", "b")
+    result = compare(inference(np.eye(3)[:2]), inference([1, 1, 0]), FaceMatchSettings(threshold=0.5)).to_dict(
+        "a.png", "b"
+    )
     assert json.loads(json.dumps(result)) == result
     assert result["pictures"] == [
         {"name": "a.png", "faces": 2, "box": [0, 0, 40, 50]}, {"name": "b", "faces": 1, "box": [0, 0, 40, 50]},
@@ -128,7 +130,8 @@ def test_faces_are_found_aligned_and_embedded_in_one_batch(networks):
     assert len(networks) == 1
     np.testing.assert_array_equal(networks[0][0], align(pixels, POINTS))
     np.testing.assert_array_equal(networks[0], found.crops)
-    assert found.stages == {"find: network": 1.0, "embed: network": 2.0}
+    assert list(found.stages) == ["find: network", "align", "embed: network"]
+    assert (found.stages["find: network"], found.stages["embed: network"]) == (1.0, 2.0)
     assert "embeddings" not in json.dumps(found.to_dict("a.png"))
     assert found.sentence() == "2 faces, 20 to 40 px wide."
 
