@@ -103,3 +103,17 @@ def test_a_missing_embedder_keeps_the_faces(monkeypatch):
     assert look.inference is None
     assert len(look.found.faces) == 1
     assert tab_shared.timing_line(look) == "3 ms (find 2, align 1) · cpu float32"
+
+
+def test_leaving_the_page_wipes_the_gallery():
+    from cvdemo.faces.gallery_room import enrol, room_of
+    from cvdemo.ui.shell import build_app
+
+    app = build_app(2)
+    room = room_of("visitor")
+    room.consent = True
+    enrol(room, "Ann", look_of([[1, 0, 0]]))
+    leave = next(event.fn for event in app.fns.values() if any(kind == "unload" for _, kind in event.targets))
+    leave(type("Request", (), {"session_hash": "visitor"})())
+    assert room.gallery is None
+    assert room_of("visitor").gallery is None
