@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from time import sleep
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from cvdemo.faces.mining import Batch, MiningSettings, drawn_batch
 from cvdemo.faces.tiny import TinyRun, TinySettings
 
 MOST_ROOMS = 256
+BREATH = 0.01  # seconds between two steps: training is to be watched, and must leave the page time to draw it
 
 
 @dataclass(eq=False)
@@ -64,6 +66,7 @@ class LossRoom:
             if cancel is not None and cancel.is_set():
                 raise Cancelled("Stopped.")
             self.run(self.asked).step(self.asked)
+            sleep(BREATH)
             if progress is not None:
                 progress((number + 1) / steps, f"Step {number + 1}")
 

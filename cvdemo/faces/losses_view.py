@@ -83,4 +83,4 @@ def trained(room: LossRoom, settings: LossesSettings, said: str = "") -> Shown:
     snapshot = room.run(settings).snapshot()
     details = tiny_view.details(snapshot, settings.tiny_margin)
     line = status(snapshot.sentence(), f"{said} · {details}" if said else details, announce=not said)
-    return Shown(tiny_view.map_svg(snapshot), line, tiny_view.curves_html(snapshot) + tiny_view.sheet_html())
+    return Shown(tiny_view.map_svg(snapshot), line, tiny_view.curves_html(snapshot))

@@ -38,10 +38,10 @@ class MiningSettings(Settings):
         0.5, label="Margin m", minimum=0.0, maximum=3.0, step=0.05, help="Of squared distances, as in the triplet loss."
     )
     spread: float = setting(
-        0.5, label="Spread of a class", minimum=0.05, maximum=1.0, step=0.05,
+        0.6, label="Spread of a class", minimum=0.05, maximum=1.0, step=0.05,
         help="How far the points of one class lie apart: a batch early or late in training.",
     )  # fmt: skip
-    draw: int = setting(0, label="Draw", minimum=0, maximum=9999, step=1, help="Another number is another batch.")
+    draw: int = setting(7, label="Draw", minimum=0, maximum=9999, step=1, help="Another number is another batch.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,15 +12,12 @@ from cvdemo.faces.playground_view import COLOURS, at, axes, ring, svg
 from cvdemo.ui.markup import safe
 from cvdemo.ui.plane import handle
 
-# Distinct for every kind of colour vision; a letter or a number says the same.
-PALETTE = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a07000", "#3b9bd0", "#7a5195", "#555555", "#8c2d04", "#4d7d00",
-)  # fmt: skip
+TONES = 8
 
 
 def colour_of(label: int) -> str:
-    """A class's colour."""
-    return PALETTE[label % len(PALETTE)]
+    """A class's colour, one of the page's eight tones; a letter or a number says the same."""
+    return f"var(--tone-{label % TONES})"
 
 
 def _line(start: np.ndarray, end: np.ndarray, colour: str, style: str) -> str:
@@ -63,7 +60,7 @@ def _point(batch: Batch, row: int, chosen: bool) -> str:
     ringed = '<circle r="18" style="fill:none;stroke:#e69f00;stroke-width:4"/>' if chosen else ""
     body = (
         f'{ringed}<circle r="13" style="fill:{colour}"/><text y="5.5" text-anchor="middle" aria-hidden="true" '
-        f'style="fill:white;font-weight:700">{html.escape(name[:1].upper())}</text>'
+        f'style="--ink:var(--background-fill-primary);font-weight:700">{html.escape(name[:1].upper())}</text>'
     )
     said = f"{name}, point {row + 1}{', the anchor' if chosen else ''}; Enter makes it the anchor"
     return handle(str(row), *at(batch.places[row]), said, body, reach=18)

@@ -12,7 +12,7 @@ from cvdemo.ui.plane import handle
 
 UNIT = 130.0  # of the view box, for one unit of the plane
 SIZE = (2 * WIDE * UNIT, 2 * HIGH * UNIT)
-COLOURS = {"anchor": "#555555", "positive": "#009e73", "negative": "#d55e00"}
+COLOURS = {"anchor": "var(--tone-7)", "positive": "var(--tone-2)", "negative": "var(--tone-1)"}
 SHORTEST, LONGEST = 0.02, 1.2  # units: shorter arrows are not drawn, longer ones are cut and marked
 MARKS = {
     "anchor": '<circle r="13" style="fill:{}"/>',

@@ -84,7 +84,7 @@ class RetrievalSettings(Settings):
 
     topic: str = setting(SEARCH, label="Topic", choices=tuple(TOPICS), help="What the features are used for.")
     k: int = setting(
-        5,
+        3,
         label="k, pictures looked at",
         minimum=1,
         maximum=20,

@@ -61,7 +61,12 @@ class SimclrSettings(AugmentSettings):
         help="Similarities are divided by it before the softmax; nothing runs again.",
     )  # fmt: skip
     pictures: int = setting(
-        4, label="Pictures in the batch", minimum=2, maximum=6, step=1, help="The chosen one, and others as negatives."
+        4,
+        label="Pictures in the batch",
+        minimum=2,
+        maximum=6,
+        step=1,
+        help="The first one on the left; the others come from Retrieval, newest first.",
     )
     draw: int = setting(0, label="Draw", minimum=0, maximum=9999, step=1, help="Another number draws other views.")
 
@@ -179,8 +184,9 @@ def matrix_html(batch: ViewBatch, found: Agreement) -> str:
             f"{found.losses[row]:.2f}</td></tr>"
         )
     return (
-        '<div class="matrix"><table><caption>Cosine similarity of the views; a cell is the darker, the more of the '
-        "softmax of its row it gets. Framed: the two views of one picture, which attract; all others repel.</caption>"
+        '<div class="matrix"><table><caption>Cosine similarity of the views; the more of the softmax of its row a '
+        "cell gets, the stronger its tint. Framed: the two views of one picture, which attract; all others repel."
+        "</caption>"
         f'<thead><tr><th></th>{head}<th scope="col">share of the partner</th><th scope="col">loss of the row</th></tr>'
         f"</thead><tbody>{lines}</tbody></table></div>"
     )

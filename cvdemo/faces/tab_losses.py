@@ -13,7 +13,7 @@ import numpy as np
 
 from cvdemo.core.context import ProgressFn
 from cvdemo.core.errors import Cancelled, CvDemoError
-from cvdemo.faces import gallery_room, losses_room, playground
+from cvdemo.faces import gallery_room, losses_room, playground, tiny_view
 from cvdemo.faces.losses_room import LossRoom, room_of
 from cvdemo.faces.losses_view import CSS, HELP, MINED, TINY, TOPICS, TRIPLET, LossesSettings, Shown, shown, trained
 from cvdemo.faces.metric_losses import MINING
@@ -56,6 +56,7 @@ class Parts:
     line: Any
     panel: Any
     help: Any
+    sheet: Any
     widgets: dict[str, Any]
     groups: dict[str, Any]
     steps: Any
@@ -105,6 +106,12 @@ def _components() -> Parts:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=340):
             drawing = plane("faces-plane")
+            with gr.Row():
+                with gr.Row(scale=3) as steps:
+                    step = gr.Button("One step", size="sm", min_width=90, elem_id="faces-step")
+                    play = gr.Button("Play", size="sm", variant="primary", min_width=80, elem_id="faces-play")
+                    stop = gr.Button("Stop", size="sm", min_width=70, elem_id="faces-stop-play")
+                afresh = gr.Button(AFRESH[default.topic], size="sm", min_width=110, elem_id="faces-afresh")
             line = gr.HTML(status(), elem_id="faces-losses-status")
         with gr.Column(scale=3, min_width=280):
             for name, controls in GROUPS.items():
@@ -119,14 +126,10 @@ def _components() -> Parts:
                             for point in POINTS:
                                 with gr.Row():
                                     widgets |= settings_components(LossesSettings, (f"{point}_x", f"{point}_y"))
-            with gr.Row(visible=True) as steps:
-                step = gr.Button("One step", min_width=90, elem_id="faces-step")
-                play = gr.Button("Play", variant="primary", min_width=80, elem_id="faces-play")
-                stop = gr.Button("Stop", min_width=70, elem_id="faces-stop-play")
-            afresh = gr.Button(AFRESH[default.topic], elem_id="faces-afresh")
     panel = gr.HTML(css_template=CSS, elem_id="faces-losses-panel", apply_default_css=False)
+    sheet = gr.HTML(css_template=CSS, visible=False, elem_id="faces-digits", apply_default_css=False)
     buttons = {"step": step, "play": play, "stop": stop, "afresh": afresh}
-    return Parts(drawing, line, panel, words, widgets, groups, steps, buttons)
+    return Parts(drawing, line, panel, words, sheet, widgets, groups, steps, buttons)
 
 
 def _radio(name: str) -> dict[str, Any]:
@@ -173,9 +176,10 @@ def _wire_controls(parts: Parts) -> None:
         return [
             HELP.get(name, ""), *(gr.Column(visible=name == each) for each in GROUPS), gr.Row(visible=name != MINED),
             gr.Button(AFRESH.get(name, "")),
+            gr.HTML(tiny_view.sheet_html() if name == TINY else "", visible=name == TINY),
         ]  # fmt: skip
 
-    turned = [parts.help, *parts.groups.values(), parts.steps, parts.buttons["afresh"]]
+    turned = [parts.help, *parts.groups.values(), parts.steps, parts.buttons["afresh"], parts.sheet]
     topic.change(turn, topic, turned, **QUICK)
     gr.on(
         [widget.input for widget in parts.settings], _draw, parts.settings, parts.answer, trigger_mode="always_last",
@@ -288,7 +292,7 @@ def _train(user: str, room: LossRoom, settings: LossesSettings) -> Iterator[tupl
     room.run(settings)
     try:
         for event in follow(
-            lambda progress, cancel: room.train(MOST_STEPS, progress, cancel), stop=Stop(user, PLAYING)
+            lambda progress, cancel: room.train(MOST_STEPS, progress, cancel), 0.4, Stop(user, PLAYING)
         ):  # fmt: skip
             playing = not isinstance(event, Done)
             yield (*nothing, *_answer(trained(room, _asked(room, settings), "Training" if playing else "Finished")))

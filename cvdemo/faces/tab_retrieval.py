@@ -102,9 +102,11 @@ def _components() -> Parts:
         with gr.Column(scale=5, min_width=340):
             line = gr.HTML(status(), elem_id="faces-find-status")
             for name, controls in GROUPS.items():
-                groups[name] = gr.Row(visible=name == default.topic)
+                groups[name] = gr.Column(visible=name == default.topic)
                 with groups[name]:
-                    widgets |= settings_components(RetrievalSettings, controls)
+                    widgets |= settings_components(RetrievalSettings, controls[:1])
+                    with gr.Row():
+                        widgets |= settings_components(RetrievalSettings, controls[1:])
             results = gr.HTML(css_template=view.FOUND_CSS, elem_id="faces-found", apply_default_css=False)
     gr.Markdown(f"{BACKBONE} {PRIVACY}", elem_classes="privacy")
     buttons = {"add": add, "left": left, "remove": remove, "clear": clear, "again": again}
@@ -160,7 +162,7 @@ def _open(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
 
 def _wire_settings(parts: Parts) -> None:
     def turn(name: str) -> list[Any]:
-        return [HELP.get(name, ""), *(gr.Row(visible=name == each) for each in GROUPS)]
+        return [HELP.get(name, ""), *(gr.Column(visible=name == each) for each in GROUPS)]
 
     def redraw(request: gr.Request, *values: Any) -> tuple[str, str]:
         return _answer(collection_of(session_of(request)), _read(values))

@@ -56,7 +56,7 @@ class Parts:
 def create_simclr_view(shared: Shared) -> View:
     """Build the view inside the current ``gr.Tab``."""
     parts = _components()
-    inputs = [shared.picture, shared.second, *parts.settings]
+    inputs = [shared.picture, *parts.settings]
     outputs = [parts.line, parts.views, parts.matrix]
     running: dict[str, Any] = {
         "show_progress": "hidden", "api_visibility": "private", "concurrency_id": "faces-simclr",
@@ -102,13 +102,15 @@ def _components() -> Parts:
 
 
 def _batch(
-    user: str, paths: tuple[str | None, ...], settings: SimclrSettings, **watch: Any
+    user: str, path: str | None, settings: SimclrSettings, **watch: Any
 ) -> ViewBatch:  # fmt: skip
-    """Views of the pictures on the left and, to fill the batch, of others of the collection; made once."""
-    pictures = [(picture.name, smaller(picture.pixels)) for picture in (picture_of(user, p) for p in paths if p)]
-    if len(pictures) < settings.pictures:
-        others = [item for item in started(user, **watch).items if not item.made]
-        pictures += [(item.name, item.pixels) for item in others if item.name not in [name for name, _ in pictures]]
+    """Views of the first picture on the left and, to fill the batch, of pictures of the collection; made once."""
+    pictures = []
+    if path:
+        picture = picture_of(user, path)
+        pictures.append((picture.name, smaller(picture.pixels)))
+    others = [item for item in reversed(started(user, **watch).items) if not item.made]  # the visitor's own come first
+    pictures += [(item.name, item.pixels) for item in others if item.name not in [name for name, _ in pictures]]
     pictures = pictures[: settings.pictures]
     own = view.augmentation_of(settings)
     key = ("faces views", tuple((name, hash(pixels.tobytes())) for name, pixels in pictures), repr(own), settings.draw)
@@ -124,14 +126,14 @@ def _batch(
 
 
 def _run(
-    request: gr.Request, first: str | None, second: str | None, *values: Any
+    request: gr.Request, path: str | None, *values: Any
 ) -> Iterator[tuple[Any, Any, Any]]:  # fmt: skip
     """line, views, matrix."""
     user = session_of(request)
     try:
         settings = read_settings(SimclrSettings, NAMES, values)
         for event in follow(
-            lambda progress, cancel: _batch(user, (first, second), settings, progress=progress, cancel=cancel)
+            lambda progress, cancel: _batch(user, path, settings, progress=progress, cancel=cancel)
         ):  # fmt: skip
             if isinstance(event, Done):
                 batch = memory_of(user).put(CURRENT, event.value)

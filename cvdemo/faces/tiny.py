@@ -30,7 +30,7 @@ from cvdemo.faces.metric_losses import (
 
 TRAINED_ON, HELD_BACK = 40, 20
 """Glyphs of each digit that the network learns from, and that the map shows."""
-MOST_STEPS = 2000
+MOST_STEPS = 600
 EACH = 8
 MEASURED_EVERY = 10
 TINY_LOSSES: dict[str, str] = {

@@ -22,7 +22,7 @@ CURVE_POINTS = 300
 
 def scale_of(places: np.ndarray, round_map: bool) -> float:
     """Units of the drawing for one of the embedding: steps of a quarter, so that the map seldom jumps."""
-    reach = 1.0 if round_map else float(np.abs(places).max())
+    reach = 1.0 if round_map else float(np.ptp(places, axis=0).max()) / 2
     steps = math.ceil(4 * math.log2(max(reach, 0.05))) / 4
     return (HEIGHT / 2 - RIM) / 2**steps
 
@@ -34,10 +34,11 @@ def map_svg(snapshot: Snapshot) -> str:
     guide = ""
     if snapshot.loss in ROUND:
         guide = f'<circle class="soft" cx="{middle[0]:g}" cy="{middle[1]:g}" r="{scale:.1f}"/>'
-    letters = "".join(
-        f'<text x="{x:.1f}" y="{y + 6:.1f}" text-anchor="middle" style="fill:{colour_of(int(label))}">{label}</text>'
-        for (x, y), label in zip(_spread(snapshot, scale) + middle, snapshot.labels)
-    )
+    places = _spread(snapshot, scale) + middle
+    letters = ""
+    for digit in range(CLASSES):
+        own = "".join(f'<text x="{x:.0f}" y="{y + 6:.0f}">{digit}</text>' for x, y in places[snapshot.labels == digit])
+        letters += f'<g text-anchor="middle" style="--ink:{colour_of(digit)}">{own}</g>'
     bar = ""
     if snapshot.loss not in ROUND:
         length = 10.0 ** math.floor(math.log10(150 / scale))
@@ -51,10 +52,12 @@ def map_svg(snapshot: Snapshot) -> str:
 
 def _spread(snapshot: Snapshot, scale: float) -> np.ndarray:
     """Offsets in the drawing, y downwards; on the circle, digits are drawn at slightly different radii."""
-    places = snapshot.places.astype(np.float64) * [scale, -scale]
+    places = snapshot.places.astype(np.float64)
     if snapshot.loss in ROUND:  # all of them on one line would hide each other
         places = places * (1 - 0.06 * (np.arange(len(places)) % 8))[:, None]
-    return places
+    else:
+        places = places - (places.max(0) + places.min(0)) / 2
+    return places * [scale, -scale]
 
 
 def curves_html(snapshot: Snapshot) -> str:
@@ -62,11 +65,11 @@ def curves_html(snapshot: Snapshot) -> str:
     losses, every = thinned(snapshot.losses)
     if not losses:
         return '<p class="hint">The network has its random weights yet. Press Play, or take one step.</p>'
-    name = "step" if every == 1 else f"{every} steps"
+    name = "step" if every == 1 else f"{every}-step mean"
     loss = curve(losses, title="Loss", x_name=name)
     accuracy = curve(
         snapshot.accuracies, title="Nearest neighbour of the same class", unit="%", top=1.0, level=1 / CLASSES,
-        level_name="chance", x_name=f"{MEASURED_EVERY} steps",
+        level_name="chance", x_name=f"{MEASURED_EVERY}-step check",
     )  # fmt: skip
     return f'<div class="tiny-curves">{loss}{accuracy}</div>'
 

@@ -1,8 +1,9 @@
 """A drawing whose points can be moved: dragged with the pointer, or stepped with the arrow keys.
 
 Its value is {"svg"}: an SVG element in which everything that moves is a ``<g data-point="…" tabindex="0">`` placed by
-``transform="translate(x y)"`` in units of the view box. It triggers ``input`` with {"point", "x", "y"} while a point is
-moved and ``select`` with {"point"} when one is chosen without moving it; places are shares of the drawing's sides.
+``transform="translate(x y)"`` in units of the view box; text takes its colour from the property ``--ink``. It triggers
+``input`` with {"point", "x", "y"} while a point is moved and ``select`` with {"point"} when one is chosen without being
+moved; places are shares of the drawing's sides.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ CSS = """
 .plane { margin: 0; width: 100%; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg); overflow: hidden; }
 .plane svg { display: block; width: 100%; height: auto; max-height: min(62vh, 640px); user-select: none; }
-.plane text { font-size: 16px; fill: var(--body-text-color); font-variant-numeric: tabular-nums; }
+.plane text { font-size: 16px; fill: var(--ink, var(--body-text-color)); font-variant-numeric: tabular-nums; }
 .plane .plate { paint-order: stroke; stroke: var(--background-fill-secondary); stroke-width: 4px; }
 .plane [data-point] { cursor: grab; outline: none; touch-action: none; }
 .plane [data-point]:focus-visible .halo { stroke: #e69f00; stroke-width: 4; }

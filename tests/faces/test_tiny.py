@@ -1,5 +1,6 @@
 """Digits the program draws, the tiny embedding that learns them, and its drawing; Adam against torch's own."""
 
+import re
 import threading
 
 import numpy as np
@@ -128,9 +129,9 @@ def test_the_map_holds_every_digit_inside_its_frame():
     labels = np.repeat(np.arange(10), 2)
     snapshot = Snapshot(rng.normal(0, 40, (20, 2)), labels, (1.0, 0.5), (0.1,), None, "triplet")
     svg = tiny_view.map_svg(snapshot)
-    assert svg.count('text-anchor="middle"') == 20
+    assert re.findall(r">(\d)</text>", svg)[:20] == [str(label) for label in labels]
     scale = tiny_view.scale_of(snapshot.places, False)
-    assert np.abs(snapshot.places).max() * scale <= tiny_view.HEIGHT / 2
+    assert np.ptp(snapshot.places, axis=0).max() / 2 * scale <= tiny_view.HEIGHT / 2
     round_ = Snapshot(rng.normal(0, 1, (20, 2)), labels, (), (0.1,), None, "angular")
     assert "<circle" in tiny_view.map_svg(round_)
     assert "random weights" in tiny_view.curves_html(round_)
