@@ -122,8 +122,8 @@ def changes_of(history: Sequence[Step]) -> list[tuple[int, str]]:
     ]
 
 
-def curves_html(history: Sequence[Step], steps: int, width: int = 760, height: int = 250) -> str:
-    """The relative losses of every step so far on a logarithmic scale, one curve a term.
+def curves_html(history: Sequence[Step], steps: int, width: int = 480, height: int = 330) -> str:
+    """The relative losses of every step so far on a logarithmic scale, one curve a term, with the last values above.
 
     A dotted upright line marks each change of a weight. steps: how many there will be, the end of the axis.
     """
@@ -138,12 +138,12 @@ def curves_html(history: Sequence[Step], steps: int, width: int = 760, height: i
     values = [value for points in drawn.values() for _, value in points] or [1.0]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)) + 1e-9)
     high = max(high, low + 1)
-    left, right, top, bottom = 62, 168, 10, 40
+    left, right, top, bottom = 58, 16, 10, 28
     x = _scale(1, max(steps, 2), left, width - right)
     y = _scale(low, high, height - bottom, top)
     parts = [
         f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y(power):.1f}" y2="{y(power):.1f}"/>'
-        f'<text class="tick" x="{left - 8}" y="{y(power) + 5:.1f}" text-anchor="end">{10.0**power:g}</text>'
+        f'<text x="{left - 8}" y="{y(power) + 5:.1f}" text-anchor="end">{10.0**power:g}</text>'
         for power in range(low, high + 1)
     ]
     for number, words in changes_of(history):
@@ -151,28 +151,24 @@ def curves_html(history: Sequence[Step], steps: int, width: int = 760, height: i
             f'<line class="mark" x1="{x(number):.1f}" x2="{x(number):.1f}" y1="{top}" y2="{height - bottom}">'
             f"<title>step {number}: {html.escape(words)}</title></line>"
         )
-    ends = []
     for term, points in drawn.items():
-        if points:
-            line = " ".join(f"{x(number):.1f},{y(math.log10(value)):.1f}" for number, value in points)
-            parts.append(f'<polyline class="{term}" stroke-dasharray="{_DASHES[term]}" points="{line}"/>')
-            ends.append((y(math.log10(points[-1][1])), term, points[-1][1]))
-    at = x(history[-1].number) + 8
-    parts += [
-        f'<text class="end {term}" x="{at:.1f}" y="{place + 5:.1f}">{TERMS[term]} {value:.2g}</text>'
-        for place, (_, term, value) in zip(_apart([end[0] for end in sorted(ends)], 17), sorted(ends))
-    ]
+        line = " ".join(f"{x(number):.1f},{y(math.log10(value)):.1f}" for number, value in points)
+        parts.append(f'<polyline class="{term}" stroke-dasharray="{_DASHES[term]}" points="{line}"/>' if line else "")
     under = ((left, "1"), ((left + width - right) / 2, "step"), (width - right, str(steps)))
-    parts += [
-        f'<text class="tick" x="{place}" y="{height - bottom + 18}" text-anchor="middle">{words}</text>'
-        for place, words in under
-    ]
+    parts += [f'<text x="{place}" y="{height - 8}" text-anchor="middle">{words}</text>' for place, words in under]
     return (
-        f'<figure class="style-curves"><svg viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{html.escape(spoken(history))}">{"".join(parts)}</svg>'
-        "<figcaption>Relative losses: 0 is as in the target, 1 as far from it as features that are all zero. "
-        "Upright lines: a weight was changed.</figcaption></figure>"
+        f'<figure class="style-curves"><div class="keys">{"".join(_key(term, history[-1]) for term in TERMS)}</div>'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(spoken(history))}">'
+        f"{''.join(parts)}</svg><figcaption>Relative losses: 0 is as in the target, 1 as far from it as features that "
+        "are all zero. Upright lines: a weight was changed.</figcaption></figure>"
     )
+
+
+def _key(term: str, last: Step) -> str:
+    """A sample of a term's line, its name and its last value."""
+    sample = f'<polyline class="{term}" stroke-dasharray="{_DASHES[term]}" points="1,5 33,5"/>'
+    value = getattr(last.losses, term)
+    return f'<span><svg width="34" height="10">{sample}</svg> {TERMS[term]} <b>{value:.2g}</b></span>'
 
 
 def spoken(history: Sequence[Step]) -> str:
@@ -184,14 +180,6 @@ def spoken(history: Sequence[Step]) -> str:
 
 def _scale(first: float, last: float, start: float, end: float) -> Any:
     return lambda value: start + (value - first) / (last - first) * (end - start)
-
-
-def _apart(places: Sequence[float], least: float) -> list[float]:
-    """Places in rising order moved down where they would be closer than ``least``."""
-    moved: list[float] = []
-    for place in places:
-        moved.append(max(place, moved[-1] + least) if moved else place)
-    return moved
 
 
 # ---------------------------------------------------------------------- numbers and files

@@ -84,7 +84,11 @@ def create_optimise(shared: Shared) -> View:
 
 
 def _components(shared: Shared) -> Parts:
-    result = viewer("style-result", "Press Start: the picture appears here and changes with every step.")
+    with gr.Row(equal_height=True, elem_id="style-watch"):
+        with gr.Column(scale=3, min_width=320):
+            result = viewer("style-result", "Press Start: the picture appears here and changes with every step.")
+        with gr.Column(scale=2, min_width=280):
+            curves = gr.HTML(view.curves_html([], 1), elem_id="style-curves", apply_default_css=False)
     line = gr.HTML(status(), elem_id="style-status")
     with gr.Row(equal_height=True, elem_id="style-run"):
         buttons = {
@@ -113,8 +117,6 @@ def _components(shared: Shared) -> Parts:
         with gr.Row():
             widgets |= settings_components(OptimiseSettings, MORE[2:])
     with gr.Tabs():
-        with gr.Tab("Loss curves"):
-            curves = gr.HTML(view.curves_html([], 1), elem_id="style-curves", apply_default_css=False)
         with gr.Tab("Layer comparison"):
             create_layer_study(shared, widgets)
         with gr.Tab("Numbers"):

@@ -73,7 +73,9 @@ def style_examples(folder: Path) -> list[Example]:
     return copied(folder / "styles", [(name, name.replace("-", " "), FOLDER / f"{name}.jpg") for name in STYLES])
 
 
-PARTNER = Partner("style", "Style picture: choose one below, or drop your own", style_examples, FIRST_STYLE)
+PARTNER = Partner(
+    "style", "Style: drop, paste or choose below", "Content: drop, paste or photograph", style_examples, FIRST_STYLE
+)  # fmt: skip
 
 
 def create_blend() -> View:

@@ -47,12 +47,13 @@ class Inputs:
 class Partner:
     """A second picture that is chosen by itself and stays in view for pictures, videos and the camera.
 
-    key: its name in the page's address.   label: of its place.   examples: copied to the folder it is given.
-    first: the example at the start.
+    key: its name in the page's address.   label, first_label: of its place, and of the first one's.
+    examples: copied to the folder it is given.   first: the example at the start.
     """
 
     key: str
     label: str
+    first_label: str
     examples: Callable[[Path], list[Example]]
     first: str
 
@@ -94,7 +95,7 @@ def create_inputs(
     moving: dict[str, Any] = {}
     with gr.Tabs():
         with gr.Tab("Picture", id="picture") as modes["picture"]:
-            pictures = _pair_inputs(task) if pair else [_picture_input(task)]
+            pictures = _pair_inputs(task) if pair else [_picture_input(task, partner)]
             gr.Examples(
                 [[str(path) for path in (example.path, example.second)[: len(pictures)]] for example in examples],
                 inputs=pictures, label="Examples", elem_id=f"{task}-examples", api_visibility="private",
@@ -119,9 +120,10 @@ def create_inputs(
     return Inputs(modes, pictures[0], camera, model, card, line, second, **moving, more=own)
 
 
-def _picture_input(task: str) -> Any:
+def _picture_input(task: str, partner: Partner | None) -> Any:
+    label = partner.first_label if partner else "Drop, paste or photograph a picture"
     return picture_file(
-        label="Drop, paste or photograph a picture", sources=["upload", "webcam", "clipboard"], height=200,
+        label=label, sources=["upload", "webcam", "clipboard"], height=200,
         elem_id=f"{task}-picture",
     )  # fmt: skip
 
@@ -131,7 +133,7 @@ def _partner_input(task: str, partner: Partner) -> Any:
         label=partner.label, sources=["upload", "clipboard"], height=150, elem_id=f"{task}-second"
     )  # fmt: skip
     gr.Examples(
-        [[str(example.path)] for example in partner.examples(files.examples)], inputs=[place], label=" ",
+        [[str(example.path)] for example in partner.examples(files.examples)], inputs=[place], label="Examples",
         examples_per_page=12, elem_id=f"{task}-seconds", api_visibility="private",
     )  # fmt: skip
     return place

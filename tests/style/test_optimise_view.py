@@ -84,7 +84,7 @@ def test_changes_of_weights_are_marked_in_the_curves():
 
 def test_curves_have_one_line_a_term_on_a_logarithmic_scale():
     drawn = view.curves_html([step(1, content=1.0), step(2, content=0.1), step(3, content=0.01)], 3)
-    lines = dict(re.findall(r'<polyline class="(\w+)"[^>]* points="([^"]+)"', drawn))
+    lines = dict(re.findall(r'<polyline class="(\w+)"[^>]* points="([^"]+)"', drawn.split("</div>")[1]))
     assert list(lines) == ["content", "style", "variation"]
     heights = [float(point.split(",")[1]) for point in lines["content"].split()]
     assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1], abs=0.2)  # a decade each
@@ -93,16 +93,16 @@ def test_curves_have_one_line_a_term_on_a_logarithmic_scale():
 
 def test_a_term_that_does_not_count_has_no_line_and_long_runs_are_thinned():
     drawn = view.curves_html([step(number, style=0.0) for number in range(1, 2001)], 2000)
-    assert 'class="style"' not in drawn
-    assert len(re.search(r'class="content"[^>]* points="([^"]+)"', drawn)[1].split()) < 300
+    plot = drawn.split("</div>")[1]
+    assert 'class="style"' not in plot
+    assert len(re.search(r'class="content"[^>]* points="([^"]+)"', plot)[1].split()) < 300
     assert "appears here" in view.curves_html([], 10)
 
 
-def test_names_at_the_ends_of_curves_do_not_overlap():
-    drawn = view.curves_html([step(1, 0.1, 0.1, 0.1), step(2, 0.1, 0.1, 0.1)], 2)
-    places = [float(y) for y in re.findall(r'<text class="end[^>]* y="([\d.]+)"', drawn)]
-    assert len(places) == 3
-    assert min(np.diff(places)) >= 17
+def test_the_key_names_each_term_with_its_last_value():
+    drawn = view.curves_html([step(1), step(2, content=0.125)], 2)
+    keys = re.sub(r"<[^>]+>", "", re.search(r'<div class="keys">(.*?)</div>', drawn)[1])
+    assert keys.split() == ["content", "0.12", "style", "(Gram)", "0.25", "total", "variation", "0.01"]
 
 
 def test_a_run_is_described(run):
