@@ -10,9 +10,10 @@ from typing import Any
 
 import gradio as gr
 
+from cvdemo.core import registry
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import read_picture
-from cvdemo.faces import predict
+from cvdemo.faces import embedder, predict
 from cvdemo.faces.predict import DEFAULT_MODEL, FaceMatchSettings
 from cvdemo.ui.endpoints import models_of, settings_of, unchecked
 from cvdemo.ui.sessions import files, session_of

@@ -12,7 +12,7 @@ import numpy as np
 LOOKS = ("one", "two", "three", "four")
 BINS = 160
 CSS = """
-.lines { margin: 0; max-width: 620px; }
+.lines { margin: 0; max-width: 540px; }
 .lines svg.plot { width: 100%; height: auto; display: block; }
 .lines text { font-size: 14px; fill: var(--body-text-color); font-variant-numeric: tabular-nums; }
 .lines :is(polyline, line) { fill: none; stroke-width: 2.5; stroke-linejoin: round; }
@@ -23,6 +23,7 @@ CSS = """
 .lines line.rule, .lines line.level { stroke: var(--border-color-primary); stroke-width: 1; }
 .lines line.level { stroke: var(--body-text-color-subdued); stroke-dasharray: 1 4; stroke-width: 1.5; }
 .lines .keys { display: flex; flex-wrap: wrap; gap: 2px 18px; font-variant-numeric: tabular-nums; }
+.lines .keys span { display: inline-flex; align-items: center; gap: 6px; white-space: nowrap; }
 .lines figcaption { font-size: 0.88rem; color: var(--body-text-color-subdued); }
 .projector .lines .keys, .projector .lines figcaption { font-size: 1.15rem; }
 """

@@ -90,15 +90,15 @@ def _components() -> Parts:
         with gr.Column(scale=5, min_width=320):
             picture = plane("style-gan-plane", "The plane appears here.")
             gr.HTML(view.LEGEND, apply_default_css=False)
+            line = gr.HTML(status(), elem_id="style-gan-status")
         with gr.Column(scale=4, min_width=320):
             with gr.Row():
                 play = gr.Button("Play", variant="primary", min_width=80, elem_id="style-gan-play")
                 pause = gr.Button("Pause", min_width=80, elem_id="style-gan-pause")
-                step = gr.Button("One step", min_width=80, elem_id="style-gan-step")
-                reset = gr.Button("New networks", min_width=80, elem_id="style-gan-reset")
+                step = gr.Button("Step", min_width=80, elem_id="style-gan-step")
+                reset = gr.Button("Reset", min_width=80, elem_id="style-gan-reset")
             widgets |= {name: _radio(name) for name in FRONT}
             clear = gr.Button("Clear the plane, to draw", size="sm", elem_id="style-gan-clear")
-            line = gr.HTML(status(), elem_id="style-gan-status")
             curves = gr.HTML(css_template=CSS, elem_id="style-gan-curves", apply_default_css=False)
     with gr.Row():
         widgets |= settings_components(GanViewSettings, RATES)
@@ -140,7 +140,7 @@ def _adapted(request: gr.Request, projector: bool, *values: Any) -> tuple[Any, .
 
 
 def _wire_game(parts: Parts, shared: Shared) -> None:
-    """Play, pause, one step, new networks, and settings that act on the game under way."""
+    """Play, pause, step, reset to new networks, and settings that act on the game under way."""
 
     def play(request: gr.Request, projector: bool, *values: Any) -> Iterator[tuple[Any, ...]]:
         user = session_of(request)
