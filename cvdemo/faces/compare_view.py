@@ -103,7 +103,7 @@ def side_html(look: Look, settings: CompareSettings, row: int | None, which: str
     alt = f"The {which} picture: {faces.take(rows).sentence()}"
     picture = f'<div class="picture"><img alt="{safe(alt)}" src="{layer_source(drawn(look, settings, row))}"></div>'
     if row is None:
-        words = nobody(len(faces), len(rows))
+        words = nobody(len(faces))
         return f'<div class="side">{picture}<div class="row"><div class="words"><p>{safe(words)}</p></div></div></div>'
     number = int(np.flatnonzero(rows == row)[0]) + 1
     side = float(faces.sides()[row])

@@ -164,7 +164,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--model", metavar="NAME", help="registry name of the embedder (default: the compact one)")
     parser.add_argument("--teacher", type=Path, metavar="FILE.onnx", help="judge this network instead, on our crops")
     parser.add_argument("--grey", action="store_true", help="take the colours away first")
-    parser.add_argument("--curves", type=Path, metavar="FILE", help="write FAR and FRR at 201 thresholds as JSON")
+    parser.add_argument("--curves", type=Path, metavar="FILE", help="write FAR and FRR at 201 thresholds as JSON: "
+                        "beside the weights, as compact_faces.curves.json, the page shows it")  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write JSON to a file, or to the output with -")
     parser.set_defaults(run=run)
 

@@ -134,7 +134,7 @@ def enrol(room: Room, name: str, look: Look) -> list[str]:
     with room.lock:
         called = check(room, name)
         if row is None:
-            raise InputError(f"{look.picture.name}: {nobody(len(faces), 0)}")
+            raise InputError(f"{look.picture.name}: {nobody(len(faces))}")
         if room.gallery is None:
             room.gallery = Gallery(look.inference.model)
         room.gallery.enrol(called, look.inference.embeddings[row], look.inference.model)

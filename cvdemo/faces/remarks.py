@@ -37,14 +37,9 @@ def remarks(faces: Faces, row: int) -> list[str]:
     return said
 
 
-def nobody(found: int, considered: int) -> str:
-    """Why a picture has no face to compare, and what to do: ``found`` faces, of which ``considered`` count."""
+def nobody(found: int) -> str:
+    """Why a picture has no face that counts, and what to do; ``found``: faces that are not sure or large enough."""
     if not found:
         return f"{NO_FACE}. {ADVICE}"
-    those = "The only face" if found == 1 else f"None of the {found} faces"
-    verb = "is not" if found == 1 else "is"
-    return (
-        f"{those} {verb} sure and large enough: lower “Face score” or “Smallest face” under More."
-        if not considered
-        else ""
-    )
+    those = "The only face is not" if found == 1 else f"None of the {found} faces is"
+    return f"{those} sure and large enough. {ADVICE} Or lower “Face score” and “Smallest face” in Compare, under More."

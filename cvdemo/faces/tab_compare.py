@@ -69,13 +69,11 @@ def create_compare_view(shared: Shared) -> View:
     """Build the view inside the current ``gr.Tab``."""
     parts = _components()
     _wire(parts)
-    inputs = [shared.picture, parts.current, shared.model, *parts.settings]
+    outputs = [parts.current, *parts.answer]
     return View(
         COMPARE,
-        live=LiveView(COMPARE, _step, inputs[:2] + parts.settings, [parts.current, *parts.answer]),
-        refresh=Refresh(
-            _run, [shared.picture, shared.second, shared.model, *parts.settings], [parts.current, *parts.answer]
-        ),
+        live=LiveView(COMPARE, _step, [shared.picture, parts.current, *parts.settings], outputs),
+        refresh=Refresh(_run, [shared.picture, shared.second, shared.model, *parts.settings], outputs),
         settings=CompareSettings,
         controls=dict(zip(NAMES, parts.settings)),
         prefix=PREFIX,

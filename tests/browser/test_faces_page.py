@@ -100,10 +100,10 @@ def test_a_picture_without_a_face_says_what_to_do(newcomer: Any, server: str) ->
     page = open_view(newcomer, server, "example=tower")
     assert "second picture" in says(page, "No face was found", "#faces-compare-status")
     says(page, "No face was found", "#faces-compare-second")
+    assert newcomer.errors == []
     page.get_by_role("tab", name="Download").locator("visible=true").first.click()
     page.get_by_role("button", name="PNG").locator("visible=true").first.click()
     page.get_by_text("No face was found in the second picture").first.wait_for()
-    assert newcomer.errors == []
 
 
 def test_a_comparison_is_downloaded(newcomer: Any, server: str, tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 """The shipped error rates: reading them, the point at a threshold, and what it means for a crowd."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
 from cvdemo.core import weights
-from cvdemo.faces import curves as module
 from cvdemo.faces.curves import at_least_one, crowd_words, curves_of, curves_path, rate, read_curves
 from cvdemo.faces.embedder import DEFAULT_THRESHOLD, EMBEDDER
 from cvdemo.faces.evaluate_pairs import Pair, curves_file, summarise
@@ -59,8 +59,6 @@ def test_the_file_lies_beside_the_weights(measured, tmp_path, monkeypatch):
     path.write_text(json.dumps(measured[0]))
     assert curves_of(EMBEDDER).genuine == 20
     path.write_text(json.dumps(measured[0] | {"model": "another"}))
-    import os
-
     os.utime(path, (1, 1))
     assert curves_of(EMBEDDER) is None  # figures of another model say nothing of this one
     path.write_text("no json")
@@ -101,4 +99,3 @@ def test_the_default_threshold_comes_from_the_shipped_curves():
     # right verdicts at the default are within a percentage point of the best threshold's
     right = [1 - sum(found.at(threshold)) / 2 for threshold in (DEFAULT_THRESHOLD, found.best)]
     assert right[0] > right[1] - 0.01
-    assert module.SUFFIX in str(curves_path(EMBEDDER))

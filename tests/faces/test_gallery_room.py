@@ -98,12 +98,6 @@ def test_leaving_wipes_everything_also_for_work_under_way():
         enrol(room, "Ann", ANN)
 
 
-def test_the_tab_forgets_with_the_view():
-    from cvdemo.faces import tab_gallery
-
-    assert tab_gallery.kept.forget is forget
-
-
 def test_rooms_are_limited(monkeypatch):
     monkeypatch.setattr(rooms, "MOST_ROOMS", 2)
     first = room_of("one")

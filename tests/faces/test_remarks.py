@@ -31,6 +31,6 @@ def test_remarks():
 
 
 def test_why_nobody_is_there():
-    assert nobody(0, 0).startswith("No face was found. Use")
-    assert nobody(1, 0).startswith("The only face is not sure")
-    assert nobody(3, 0).startswith("None of the 3 faces is sure")
+    assert nobody(0).startswith("No face was found. Use")
+    assert nobody(1).startswith("The only face is not sure")
+    assert nobody(3).startswith("None of the 3 faces is sure")

@@ -1,5 +1,7 @@
 """The Faces tab as a plan: its views, its example pairs, its lesson; and looks that are made once."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from cvdemo.core import registry
@@ -8,11 +10,14 @@ from cvdemo.core.media import Picture, save_picture
 from cvdemo.faces import examples, tab_shared
 from cvdemo.faces.compare_view import CompareSettings
 from cvdemo.faces.examples import compose_altered, example_pairs
+from cvdemo.faces.gallery_room import enrol, room_of
 from cvdemo.faces.gallery_view import GalleryViewSettings
 from cvdemo.faces.tab import PLAN
+from cvdemo.faces.tab_gallery import create_gallery_view
 from cvdemo.ui import lessons, memory
 from cvdemo.ui.examples import load_portrait
 from cvdemo.ui.sessions import files
+from cvdemo.ui.workbench import Workbench
 from tests.faces.makers import look_of
 
 SETTINGS = {"compare_": CompareSettings, "gallery_": GalleryViewSettings}
@@ -103,3 +108,19 @@ def test_a_missing_embedder_keeps_the_faces(monkeypatch):
     assert look.inference is None
     assert len(look.found.faces) == 1
     assert tab_shared.timing_line(look) == "3 ms (find 2, align 1) · cpu float32"
+
+
+def test_leaving_the_page_wipes_the_gallery():
+    import gradio as gr
+
+    with gr.Blocks():
+        shared = SimpleNamespace(
+            picture=gr.Image(), model=gr.Textbox(), mode=gr.Textbox(), pill=gr.Textbox(), refresh_pill=lambda: ""
+        )
+        view = create_gallery_view(shared)
+    room = room_of("visitor")
+    room.consent = True
+    enrol(room, "Ann", look_of([[1, 0, 0]]))
+    Workbench(PLAN, [], [], [view]).forget("visitor")  # what the page calls when a visitor leaves
+    assert room.gallery is None
+    assert room_of("visitor").gallery is None
