@@ -147,7 +147,9 @@ def test_search_and_low_shot(page_of: Any, backbone: None, tmp_path: Path) -> No
     bad = tmp_path / "broken.png"
     bad.write_bytes(b"no picture")
     page.fill("#faces-class textarea, #faces-class input", "red")
-    page.set_input_files("#faces-add input[type=file], input#faces-add[type=file]", [str(good), str(bad)])
+    with page.expect_file_chooser() as chooser:
+        page.click("#faces-add")
+    chooser.value.set_files([str(good), str(bad)])
     wait_for_words(page, "#faces-find-status", "1 left out")
     assert page.locator("#faces-pool button").count() == count + 1
     page.get_by_role("radio", name="Low-shot classes").click()
