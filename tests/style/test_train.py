@@ -93,9 +93,9 @@ def test_the_feed_forward_loss_falls(encoder_file):
     torch.manual_seed(1)
     encoder = train_adain.load_encoder(encoder_file, torch.device("cpu"))
     rng = np.random.default_rng(0)
-    loss = train_fast.FastLoss(encoder, rng.integers(0, 256, (40, 40, 3), np.uint8), 5.0, 0.01)
-    found = steps(TransformerNet(), loss, rng.integers(0, 256, (2, 32, 32, 3), np.uint8), 8, 2e-3)
-    assert found[-1] < found[0]
+    loss = train_fast.FastLoss(encoder, rng.integers(0, 60, (40, 40, 3), np.uint8), 5.0, 0.01)
+    found = steps(TransformerNet(), loss, rng.integers(100, 256, (2, 32, 32, 3), np.uint8), 12, 2e-3)
+    assert found[-1] < 0.9 * found[0]
 
 
 def test_a_feed_forward_network_starts_as_the_identity():
