@@ -124,7 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, help="folder for decoded pictures (default: OUT/cache)")
     parser.add_argument("--side", type=int, default=480, help="longest side of a cached picture, pixels")
     parser.add_argument("--backbone", type=Path, help="weights of the compact classifier, to start the backbone from")
-    parser.add_argument("--keep", type=Path, help="weights of the other model, whose backbone is used as it is")
+    parser.add_argument("--keep", type=Path, help="weights of the other model, of which a part is used as it is")
+    parser.add_argument("--part", default="backbone", help="that part (%(default)s)")
     parser.add_argument("--body", type=Path, help="weights of the other model, to start all but the last layer from")
     training.add_arguments(parser, minutes=120, batch=16, rate=1.5e-3)
     args = parser.parse_args(arguments)
@@ -147,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if args.backbone:
                 trainer.start_from(args.backbone, prefix="backbone.")
         if args.keep:
-            trainer.keep(args.keep, "backbone")
+            trainer.keep(args.keep, args.part)
         if checkpoint.exists():
             trainer.resume(checkpoint)
         maker = BatchMaker(examples, args.seed + trainer.step, recipe.long_side)

@@ -94,7 +94,7 @@ def test_a_thumbnail_or_a_file_is_the_style(newcomer: Any, server: str, tmp_path
     wait_for_address(page, "style=circles")
     wait_for_words(page, "#style-status", "Finished")
     cv2.imwrite(str(tmp_path / "dot.png"), np.full((1, 1, 3), 90, np.uint8))
-    page.get_by_label("Clear").nth(1).or_(page.locator("#style-second [aria-label='Clear']")).first.click()
+    page.locator("#style-second").get_by_role("button", name="Remove Image").click()
     page.locator("#style-second input[type=file]").set_input_files(str(tmp_path / "dot.png"))
     wait_for_words(page, "#style-status", "it has a colour but no texture")
     assert "style=" not in page.evaluate("window.location.search").replace("tab=style", "")

@@ -36,7 +36,7 @@ class Block(nn.Module):
 class SkeletonTcn(nn.Module):
     """Features of a moving skeleton (B, 79, T) -> scores of the actions (B, classes)."""
 
-    def __init__(self, classes: int, width: int = 96, dropout: float = 0.3) -> None:
+    def __init__(self, classes: int, width: int = 72, dropout: float = 0.3) -> None:
         super().__init__()
         self.enter = nn.Conv1d(CHANNELS, width, 1)
         self.blocks = nn.Sequential(
@@ -48,7 +48,7 @@ class SkeletonTcn(nn.Module):
         self.head = nn.Linear(4 * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.enter(x))  # (B, 96, 32)
-        x = self.blocks(x)  # (B, 192, 8)
-        pooled = torch.cat([x.mean(2), x.amax(2)], 1)  # (B, 384): how it is on average, and the most striking moment
+        x = torch.relu(self.enter(x))  # (B, 72, 32)
+        x = self.blocks(x)  # (B, 144, 8)
+        pooled = torch.cat([x.mean(2), x.amax(2)], 1)  # (B, 288): how it is on average, and the most striking moment
         return self.head(self.drop(pooled))
