@@ -70,6 +70,7 @@ def test_sliders_run_the_decoder_and_networks_are_chosen(newcomer: Any, server: 
     needs("compact-adain", "fast-mosaic")
     page = opened(newcomer, server, "view=one-pass&pass_size=128&pass_strength=0.8")
     wait_for_words(page, STATUS, "strength 80%")
+    page.wait_for_timeout(2000)  # opening the page may compute twice: once for the pictures, once for the settings
     count = shown(page, RESULT)
     set_slider(page, "Style strength", 0.4)
     wait_for_redraw(page, RESULT, count)

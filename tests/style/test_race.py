@@ -49,10 +49,12 @@ def test_all_three_run_and_are_measured(engine, content, style):
     assert len(seen) == 3
 
 
-def test_who_cannot_run_says_why(engine, content, style):
-    found = race.race(content, style, SMALL, engine=engine)
+@pytest.mark.parametrize("style_name", ["", "hatching"])
+def test_who_cannot_run_says_why(engine, content, style, style_name):
+    found = race.race(content, style, SMALL, style_name=style_name, engine=engine)
     (absent,) = [runner for runner in found.runners if runner.method == "fast"]
     assert absent.pixels is None
+    assert absent.model == "", "there is no such network, so it has no name to look up"
     assert "knows one style" in absent.reason
     assert found.to_dict()["methods"][-1]["reason"]
     assert found.reduction(absent) == 0
