@@ -109,7 +109,8 @@ def race(
     tasks.load_all()
     settings, engine = settings or StyleSettings(), engine or default_engine()
     options: dict[str, Any] = {"user": user, "cancel": cancel}
-    entrants = (("gatys", model), ("adain", ADAIN), ("fast", fast_name(style_name) if style_name in FAST_STYLES else ""))
+    own = fast_name(style_name) if style_name in FAST_STYLES else ""
+    entrants = (("gatys", model), ("adain", ADAIN), ("fast", own))
     runners = []
     for number, (method, name) in enumerate(entrants):
         if progress is not None:
