@@ -34,6 +34,18 @@ def shown(page: Any, viewer: str) -> int:
     return int(page.get_attribute(f"{viewer} .viewer", "data-shown") or 0)
 
 
+def settled(page: Any, viewer: str) -> int:
+    """How often a viewer has changed its picture, once that has stayed the same for two seconds.
+
+    Opening the page may compute twice: for the pictures, and for the settings of the address.
+    """
+    count = -1
+    while count != (now := shown(page, viewer)):
+        count = now
+        page.wait_for_timeout(2000)
+    return count
+
+
 def wait_for_redraw(page: Any, viewer: str, before: int) -> None:
     page.wait_for_function(
         "([id, n]) => Number(document.querySelector(id + ' .viewer').dataset.shown || 0) > n", arg=[viewer, before]
@@ -70,8 +82,7 @@ def test_sliders_run_the_decoder_and_networks_are_chosen(newcomer: Any, server: 
     needs("compact-adain", "fast-mosaic")
     page = opened(newcomer, server, "view=one-pass&pass_size=128&pass_strength=0.8")
     wait_for_words(page, STATUS, "strength 80%")
-    page.wait_for_timeout(2000)  # opening the page may compute twice: once for the pictures, once for the settings
-    count = shown(page, RESULT)
+    count = settled(page, RESULT)
     set_slider(page, "Style strength", 0.4)
     wait_for_redraw(page, RESULT, count)
     wait_for_words(page, STATUS, "strength 40%")
