@@ -13,6 +13,7 @@ from cvdemo.faces import tab_compare
 from cvdemo.faces.charts import rates_chart, similarity_table
 from cvdemo.faces.compare_view import CompareSettings
 from cvdemo.faces.curves import Curves
+from cvdemo.faces.embedder import DEFAULT_THRESHOLD
 from cvdemo.faces.tab_compare import Shown
 from tests.faces.makers import MODEL, look_of
 
@@ -26,7 +27,7 @@ KEYS = (("faces", "a", "a", MODEL), ("faces", "b", "b", MODEL))
 def curves(monkeypatch):
     """Error rates for every model: FAR falls and FRR rises linearly from 0 to 1."""
     thresholds = np.linspace(0, 1, 11)
-    made = Curves(MODEL, thresholds, 1 - thresholds, thresholds, 1000, 1000, 0.4, 0.9, 0.1, 0.5)
+    made = Curves(MODEL, thresholds, 1 - thresholds, thresholds, 1000, 1000, DEFAULT_THRESHOLD, 0.9, 0.1, 0.5)
     monkeypatch.setattr(view, "curves_of", lambda model: made)
     return made
 

@@ -51,7 +51,7 @@ def test_similarity_distance_and_verdict_follow_from_the_angle():
     assert result.close_call
     assert not compare(a, b, FaceMatchSettings(threshold=0.7)).same
     assert result.sentence() == "Same person: similarity 0.64 (threshold 0.60), a close call."
-    far = compare(a, inference([0, 1, 0]), FaceMatchSettings(measure="euclidean"))
+    far = compare(a, inference([0, 1, 0]), FaceMatchSettings(threshold=0.4, measure="euclidean"))
     assert far.sentence() == "Different people: distance 1.41 (threshold 1.10)."
 
 
