@@ -40,6 +40,30 @@ def landing(rng: np.random.Generator, item: Object, beside: np.ndarray, size: in
     return np.concatenate([linear, (aim - linear @ middle)[:, None]], 1)
 
 
+def placed(pixels: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """A cut-out under a similarity: its picture (size, size, 3) uint8 and its alpha (size, size) float32 in [0, 1].
+
+    pixels (h, w, 3) uint8, mask (h, w) bool: the figure and what of it to show; matrix (2, 3): from its pixels to the
+    crop's, without a turn.
+    """
+    source, cut = np.ascontiguousarray(pixels), np.ascontiguousarray(mask).astype(np.float32)
+    scale = abs(matrix[1, 1])
+    if scale < 0.6:  # bilinear warping alone would skip pixels
+        small = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
+        ratio = np.array([cut.shape[1] / small[0], cut.shape[0] / small[1]])
+        grow = np.array([[ratio[0], 0, ratio[0] / 2 - 0.5], [0, ratio[1], ratio[1] / 2 - 0.5], [0, 0, 1]])
+        source = cv2.resize(source, small, interpolation=cv2.INTER_AREA)
+        cut = cv2.resize(cut, small, interpolation=cv2.INTER_AREA).astype(np.float32)
+        matrix = matrix @ grow
+    figure = cv2.warpAffine(source, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    return figure, cv2.GaussianBlur(cv2.warpAffine(cut, matrix, (size, size)), (0, 0), EDGE)
+
+
+def blended(pixels: np.ndarray, figure: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """``figure`` over ``pixels``, both (H, W, 3) uint8, where ``alpha`` (H, W) in [0, 1] says so."""
+    return np.round(pixels + alpha[..., None] * (figure.astype(np.float32) - pixels)).astype(np.uint8)
+
+
 def paste(
     pixels: np.ndarray, objects: list[Placed], example: Example, item: Object, matrix: np.ndarray
 ) -> tuple[np.ndarray, list[Placed]]:
@@ -52,17 +76,8 @@ def paste(
     top, left = item.y, item.x
     window = np.s_[top : top + item.mask.shape[0], left : left + item.mask.shape[1]]
     shift = np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]])
-    source, cut = np.ascontiguousarray(example.pixels[window]), np.ascontiguousarray(item.mask == 1).astype(np.float32)
+    figure, alpha = placed(example.pixels[window], item.mask == 1, matrix @ shift, size)
     scale = abs(matrix[1, 1])
-    if scale < 0.6:  # bilinear warping alone would skip pixels
-        small = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
-        ratio = np.array([cut.shape[1] / small[0], cut.shape[0] / small[1]])
-        grow = np.array([[ratio[0], 0, ratio[0] / 2 - 0.5], [0, ratio[1], ratio[1] / 2 - 0.5], [0, 0, 1]])
-        source = cv2.resize(source, small, interpolation=cv2.INTER_AREA)
-        cut = cv2.resize(cut, small, interpolation=cv2.INTER_AREA).astype(np.float32)
-        shift = shift @ grow
-    figure = cv2.warpAffine(source, matrix @ shift, (size, size), borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.GaussianBlur(cv2.warpAffine(cut, matrix @ shift, (size, size)), (0, 0), EDGE)
     covered = cv2.resize(alpha, (size // LOSS_STRIDE,) * 2, interpolation=cv2.INTER_AREA) >= 0.5
     if covered.sum() * LOSS_STRIDE**2 < SMALLEST * (item.mask == 1).sum() * scale**2 or not covered.any():
         return pixels, objects
@@ -74,5 +89,4 @@ def paste(
         visible = np.where(covered, 0, mask).astype(np.uint8)
         kept.append((bounds_of(visible) if lost > TOUCHED * before else box, category, visible))
     own = covered.astype(np.uint8)
-    mixed = pixels + alpha[..., None] * (figure.astype(np.float32) - pixels)
-    return np.round(mixed).astype(np.uint8), [*kept, (bounds_of(own), item.category, own)]
+    return blended(pixels, figure, alpha), [*kept, (bounds_of(own), item.category, own)]

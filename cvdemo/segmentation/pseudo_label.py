@@ -26,6 +26,8 @@ from cvdemo.segmentation.labels import IGNORE, VOC_CLASSES
 TEACHER_SIZE = 513
 CELL = 16.0  # pixels between two values of the teacher's map, whose corner values lie on the corner pixels
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+THUMBNAIL = 224  # pixels at which the teacher is shown a picture that is much smaller
+GREY = 127
 FAINT = 0.02  # a class that is nowhere more probable than this on the coarse map cannot win on the fine one
 
 Teacher = Callable[[np.ndarray], np.ndarray]
@@ -108,6 +110,23 @@ def label_map(picture: np.ndarray, teacher: Teacher, side: int, sure: float, mir
     return labels
 
 
+def label_thumbnail(picture: np.ndarray, teacher: Teacher, wanted: int, sure: float) -> np.ndarray:
+    """Index map of a picture of a few dozen pixels, (H, W, 3) -> (H, W), of which it is known that it shows ``wanted``.
+
+    Stretched to the teacher's whole square it would be a blur; it is shown at ``THUMBNAIL`` pixels amid grey, where an
+    object has the size that objects have in a photograph. The other classes are left out of the softmax.
+    """
+    square = np.full((TEACHER_SIZE, TEACHER_SIZE, 3), GREY, np.uint8)
+    edge = (TEACHER_SIZE - THUMBNAIL) // 2
+    inner = np.s_[edge : edge + THUMBNAIL, edge : edge + THUMBNAIL]
+    square[inner] = cv2.resize(picture, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_CUBIC)
+    logits = teacher(square)[..., [0, wanted]]
+    probability = _softmax(enlarge(logits, TEACHER_SIZE, TEACHER_SIZE))[inner][..., 1]
+    probability = cv2.resize(probability, picture.shape[1::-1], interpolation=cv2.INTER_AREA)
+    unsure = np.where(probability > 1 - sure, IGNORE, 0)
+    return np.where(probability >= sure, wanted, unsure).astype(np.uint8)
+
+
 def pictures_in(folders: Sequence[Path], names: Path | None, root: Path) -> list[Path]:
     """Pictures under ``folders``, sorted; ``names``: a file of lines, paths relative to ``root``, to restrict them."""
     paths = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
@@ -129,6 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=int, default=0, help="… counting from this one")
     parser.add_argument("--side", type=int, default=384, help="longest side of a label map, pixels")
     parser.add_argument("--sure", type=float, default=0.6, help="probability below which a pixel is ignored")
+    parser.add_argument(
+        "--thumbnails", choices=VOC_CLASSES[1:], help="pictures of a few dozen pixels that are known to show this class"
+    )
     parser.add_argument("--once", action="store_true", help="do not look at the mirror image: twice as fast")
     args = parser.parse_args(arguments)
     if not args.teacher.is_file():
@@ -145,7 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if picture is None:
             unreadable += 1
             continue
-        labels = label_map(picture[:, :, ::-1], teacher, args.side, args.sure, not args.once)
+        if args.thumbnails:
+            labels = label_thumbnail(picture[:, :, ::-1], teacher, VOC_CLASSES.index(args.thumbnails), args.sure)
+        else:
+            labels = label_map(picture[:, :, ::-1], teacher, args.side, args.sure, not args.once)
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_suffix(".draft.png")
         cv2.imwrite(str(draft), labels)

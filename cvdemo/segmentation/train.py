@@ -28,6 +28,7 @@ from cvdemo.core.errors import CvDemoError
 from cvdemo.segmentation.labels import CAMVID_CLASSES, VOC_CLASSES
 from cvdemo.segmentation.losses import segmentation_loss
 from cvdemo.segmentation.nets.compact_unet import CompactUNet
+from cvdemo.segmentation.rare_objects import RareObjects
 from cvdemo.segmentation.training_data import BatchMaker, Example, Source, class_weights, load_source
 
 BODY = ("backbone.", "context.", "up16.", "up8.", "up4.")  # all but the last layer, which knows the classes
@@ -108,9 +109,8 @@ def parse_source(text: str) -> Source:
     return Source(Path(parts[0]), Path(parts[1]), stems)
 
 
-def load_examples(args: argparse.Namespace, recipe: Recipe) -> list[Example]:
-    """All examples of the sources on the command line; InputError when a source has none."""
-    sources = [*(args.source or []), *(replace(source, exact=True) for source in args.exact or [])]
+def load_examples(args: argparse.Namespace, recipe: Recipe, sources: Sequence[Source]) -> list[Example]:
+    """All examples of the sources; InputError when a source has none."""
     cache = args.cache or args.out / "cache"
     return [e for source in sources for e in load_source(cache, source, args.side, len(recipe.classes))]
 
@@ -121,6 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--classes", choices=sorted(RECIPES), default="voc")
     parser.add_argument("--source", action="append", type=parse_source, help="PICTURES:LABELS[:STEMS.json#KEY]")
     parser.add_argument("--exact", action="append", type=parse_source, help="the same, labelled by people")
+    parser.add_argument(
+        "--objects",
+        action="append",
+        type=parse_source,
+        help="pictures to cut objects of rare classes out of, which are pasted into the others",
+    )
     parser.add_argument("--cache", type=Path, help="folder for decoded pictures (default: OUT/cache)")
     parser.add_argument("--side", type=int, default=480, help="longest side of a cached picture, pixels")
     parser.add_argument("--backbone", type=Path, help="weights of the compact classifier, to start the backbone from")
@@ -139,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = training.Trainer(CompactUNet(len(recipe.classes)), device, args.minutes * 60, args.rate)
     checkpoint = args.out / "checkpoint.pt"
     try:
-        examples = load_examples(args, recipe)
+        exact = [replace(source, exact=True) for source in args.exact or []]
+        examples = load_examples(args, recipe, [*(args.source or []), *exact])
         if not checkpoint.exists():
             if args.start:
                 trainer.start_from(args.start)
@@ -151,7 +158,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             trainer.keep(args.keep, args.part)
         if checkpoint.exists():
             trainer.resume(checkpoint)
-        maker = BatchMaker(examples, args.seed + trainer.step, recipe.long_side)
+        paste = None
+        if args.objects:
+            seed = args.seed + trainer.step
+            paste = RareObjects(examples, load_examples(args, recipe, args.objects), seed).paste
+        maker = BatchMaker(examples, args.seed + trainer.step, recipe.long_side, paste)
     except CvDemoError as error:
         sys.exit(str(error))
     print(f"{len(examples)} pictures, from step {trainer.step}", file=sys.stderr)

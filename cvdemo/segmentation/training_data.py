@@ -23,6 +23,7 @@ from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.labels import IGNORE
 
 E = TypeVar("E")
+Crop = tuple[np.ndarray, np.ndarray]
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG")
 EXACT_WEIGHT = 3.0  # how often a picture labelled by people is drawn, relative to one labelled by a teacher
 GREY = 114  # beyond the picture's edge
@@ -185,10 +186,14 @@ class BatchMaker(Drawer[Example]):
     """Draws random training crops: scaled, turned a little, mirrored, recoloured.
 
     long_side: the longest side pictures have at test time; crops show them at 0.6 to 1.7 times that scale.
+    paste: puts something else into a crop (pixels, labels), as ``RareObjects.paste`` does; every second crop gets it.
     """
 
-    def __init__(self, examples: Sequence[Example], seed: int, long_side: int) -> None:
+    def __init__(
+        self, examples: Sequence[Example], seed: int, long_side: int, paste: Callable[..., Crop] | None = None
+    ) -> None:
         super().__init__(examples, sampling_weights, seed, long_side)
+        self._paste = paste
         total = np.sum([example.counts > 0 for example in examples], axis=0)
         self._rarity = 1 / np.sqrt(np.maximum(total, 1))
 
@@ -212,11 +217,13 @@ class BatchMaker(Drawer[Example]):
         focus = self._focus(example)
         return place(rng, (height, width), size, scale, focus, math.radians(6))
 
-    def one(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def one(self, size: int) -> Crop:
         """A crop: pixels (size, size, 3) uint8, labels (size / 2, size / 2) uint8."""
         example = self._draw()
         matrix = self._matrix(example, size)
         pixels, labels = warp(example.pixels, example.labels, matrix, size)
+        if self._paste is not None and self.rng.random() < 0.5:
+            pixels, labels = self._paste(pixels, labels)
         return jitter_colour(pixels, self.rng), labels
 
     def batch(self, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -153,3 +153,24 @@ def test_the_graph_is_cut_after_its_last_convolution_with_the_classes():
     )
     assert list(cut.subgraphs[0].outputs) == [1]
     assert len(cut.subgraphs[0].operators) == 1
+
+
+def test_a_thumbnail_is_shown_amid_grey_and_only_asked_for_its_class():
+    """The stand-in teacher is sure of a person where it is bright, and surer of a cat everywhere."""
+    shown = []
+
+    def teacher(square):
+        shown.append(square)
+        logits = by_brightness(square)
+        logits[..., 8] = 40
+        return logits
+
+    labels = pseudo_label.label_thumbnail(half_bright(64, 64), teacher, 15, 0.6)
+    assert labels.shape == (64, 64)
+    assert set(np.unique(labels)) <= {0, 15, IGNORE}
+    assert (labels[8:-8, 8:27] == 0).all()
+    assert (labels[8:-8, 37:-8] == 15).all()
+    (square,) = shown
+    edge = (TEACHER_SIZE - pseudo_label.THUMBNAIL) // 2
+    assert (square[: edge - 1] == pseudo_label.GREY).all()
+    assert (square[edge + 5, edge + 5 : edge + 90] < 30).all()

@@ -216,3 +216,13 @@ def test_sources_are_parsed(folder):
     for wrong in ("a", "a:b:c:d"):
         with pytest.raises(argparse.ArgumentTypeError):
             parse_source(wrong)
+
+
+def test_objects_of_other_pictures_are_pasted(source, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(train, "BatchMaker", lambda *args: made.append(BatchMaker(*args)) or made[0])
+    objects = ["--objects", source]
+    train.main(["--source", source, *objects, "--out", str(tmp_path), "--minutes", "0.003", *OPTIONS])
+    assert (tmp_path / "compact_segmentation.safetensors").is_file()
+    (maker,) = made
+    assert maker._paste is not None
