@@ -31,7 +31,7 @@ MORE = ("size", "style_scale", "smoothing")
 NAMES = ("network", *FRONT, *MORE)
 PREFIX = "pass_"
 QUICK_ONES = ("strength",)
-LOOK, LAST = ("style", "one pass", "look"), ("style", "one pass", "last")
+LOOK, LAST, ASKED = (("style", "one pass", name) for name in ("look", "last", "asked"))
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,15 @@ def _run(
         settings, styles = _asked(user, second, values)
         picture = content_on_show(user, path)
         memory, key = memory_of(user), view.key_of(picture, styles, settings)
+        memory.put(ASKED, (settings, styles))
 
         def work(progress: Any, cancel: Any) -> tuple[Look, Drawn]:
+            nonlocal settings, styles
             progress(0.1, "Running the network")
             found: Look = memory.recall(key, lambda: view.look(picture, styles, settings, user, cancel))
+            latest, mixed = memory.get(ASKED) or (settings, styles)
+            if view.key_of(picture, mixed, latest) == key:  # a slider was moved while the networks ran
+                settings, styles = latest, mixed
             return found, view.render(found, settings, None if styles is None else styles.weights, user)
 
         for event in follow(work):
@@ -177,6 +182,7 @@ def _wire_sliders(parts: Parts, shared: Shared, whole: list[Any], outputs: list[
             return (gr.skip(),) * len(parts.answer)
         try:
             settings, styles = _asked(user, second, values)
+            memory_of(user).put(ASKED, (settings, styles))
             count = 0 if styles is None else len(styles.names)
             if seen.inference.model != settings.model or len(seen.inference.styles) != count:
                 return (gr.skip(),) * len(parts.answer)  # the networks are running for another choice

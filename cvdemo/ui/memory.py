@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Memory:
     def __init__(self, budget: int = 256_000_000) -> None:
         self.budget = budget
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._making: dict[Hashable, tuple[threading.Lock, int]] = {}  # with the number of callers who hold or want it
         self._lock = threading.Lock()
 
     def __contains__(self, key: Hashable) -> bool:
@@ -51,9 +53,32 @@ class Memory:
             return value
 
     def recall(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What was kept under the key, else what ``make`` returns, kept from now on."""
+        """What was kept under the key, else what ``make`` returns, kept from now on.
+
+        Two events of a page may ask for the same at once, its picture and its settings when it opens: the second
+        waits for what the first makes. ``make`` must not recall the same key.
+        """
         known = self.get(key)
-        return self.put(key, make()) if known is None else known
+        if known is not None:
+            return cast(T, known)
+        with self._alone(key):
+            known = self.get(key)
+            return self.put(key, make()) if known is None else cast(T, known)
+
+    @contextmanager
+    def _alone(self, key: Hashable) -> Iterator[None]:
+        """Nobody else is in here for the same key."""
+        with self._lock:
+            lock, callers = self._making.get(key, (threading.Lock(), 0))
+            self._making[key] = (lock, callers + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                _, callers = self._making.pop(key)
+                if callers > 1:
+                    self._making[key] = (lock, callers - 1)
 
 
 def array_bytes(value: Any) -> int:

@@ -1,5 +1,6 @@
 """The One pass view's handlers: a picture, a capture and a video, and what is said when something is missing."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,6 +54,30 @@ def test_a_picture_is_stylised_and_remembered(pair):
     assert memory.memory_of(SESSION).get(LAST).file_name() == "content-own-style.png"
     *_, last = tab_one_pass._run(REQUEST, path, "picture", second, *given(strength=0.5))
     assert memory.memory_of(SESSION).get(LOOK) is look  # no network was asked
+    assert "strength 50%" in last[2]
+
+
+def test_a_slider_moved_while_the_networks_run_counts(pair, monkeypatch):
+    look = one_pass_view.look
+
+    def meanwhile(picture, styles, settings, *rest):
+        memory.memory_of(SESSION).put(tab_one_pass.ASKED, (replace(settings, strength=0.25), styles))
+        return look(picture, styles, settings, *rest)
+
+    monkeypatch.setattr(one_pass_view, "look", meanwhile)
+    *_, last = tab_one_pass._run(REQUEST, pair[0], "picture", pair[1], *given())
+    assert "strength 25%" in last[2]
+
+
+def test_a_choice_made_while_the_networks_run_is_left_to_its_own_run(pair, monkeypatch):
+    look = one_pass_view.look
+
+    def meanwhile(picture, styles, settings, *rest):
+        memory.memory_of(SESSION).put(tab_one_pass.ASKED, (replace(settings, size=96, strength=0.25), styles))
+        return look(picture, styles, settings, *rest)
+
+    monkeypatch.setattr(one_pass_view, "look", meanwhile)
+    *_, last = tab_one_pass._run(REQUEST, pair[0], "picture", pair[1], *given(strength=0.5))
     assert "strength 50%" in last[2]
 
 

@@ -32,6 +32,55 @@ def test_what_is_known_is_not_made_again():
     assert memory.get("other") is None
 
 
+def test_two_who_ask_at_once_get_what_one_makes():
+    memory, made, begun, go = Memory(), [], threading.Event(), threading.Event()
+
+    def make():
+        begun.set()
+        assert go.wait(10)
+        made.append(1)
+        return object()
+
+    answers = []
+    askers = [threading.Thread(target=lambda: answers.append(memory.recall("key", make))) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    assert begun.wait(10)
+    assert memory.recall("other", lambda: "at once") == "at once", "other questions do not wait"
+    go.set()
+    for asker in askers:
+        asker.join(10)
+    assert len(made) == 1
+    assert len(answers) == 3
+    assert len(set(map(id, answers))) == 1
+    assert not memory._making
+
+
+def test_who_waited_for_a_failure_makes_it_again():
+    memory, begun, go = Memory(), threading.Event(), threading.Event()
+
+    def fail():
+        begun.set()
+        assert go.wait(10)
+        raise InputError("stopped")
+
+    def failing():
+        with pytest.raises(InputError):
+            memory.recall("key", fail)
+
+    first = threading.Thread(target=failing)
+    first.start()
+    assert begun.wait(10)
+    answers = []
+    second = threading.Thread(target=lambda: answers.append(memory.recall("key", lambda: "made")))
+    second.start()
+    go.set()
+    first.join(10)
+    second.join(10)
+    assert answers == ["made"]
+    assert not memory._making
+
+
 def test_the_oldest_goes_when_the_arrays_outgrow_the_budget():
     memory = Memory(budget=2500)
     for key in "abc":
