@@ -8,8 +8,19 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers that share the cores mostly wait otherwise
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Measured choices and downloads of a test run stay out of the developer's own cache folder.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers: a file stays with one of them, and so does everything that needs the running app."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            place = "browser" if item.get_closest_marker("browser") else item.path.as_posix()
+            item.add_marker(pytest.mark.xdist_group(place))
 
 
 @pytest.fixture(autouse=True, scope="session")
