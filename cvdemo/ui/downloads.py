@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from cvdemo.core.errors import CvDemoError
+from cvdemo.core.files import written_whole
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.views import QUICK
 
@@ -22,21 +23,22 @@ def hidden_link(elem_id: str) -> Any:
 def wire_downloads(buttons: Mapping[str, Any], hidden: Any, inputs: Sequence[Any], make: Make) -> None:
     """Have each button make its file and hand it over by ``hidden``.
 
-    buttons: by the kind of file.   make(session, kind, *values of the inputs) -> file name and content; raises
-    CvDemoError (or gr.Error), whose words are shown, where there is nothing to make it of.
+    buttons: by the kind of file.   make(session, kind, *values of the inputs): the file's name and content; raises
+    CvDemoError, whose words are shown, where there is nothing to make it of.   hidden: of ``hidden_link``.
     """
     press = f"() => setTimeout(() => window.cvdemo.clickHidden('{hidden.elem_id}'), 150)"
 
-    def maker(kind: str) -> Callable[..., Any]:
-        def handed_over(request: gr.Request, *values: Any) -> Any:
+    def maker(kind: str) -> Callable[..., str]:
+        def handed_over(request: gr.Request, *values: Any) -> str:
             user = session_of(request)
             try:
                 name, content = make(user, kind, *values)
+                path = files.make(user, name)
+                with written_whole(path) as part:
+                    part.write_bytes(content)
             except CvDemoError as error:
                 raise gr.Error(str(error), print_exception=False) from error
-            path = files.make(user, name)
-            path.write_bytes(content)
-            return gr.DownloadButton(value=str(path))
+            return str(path)
 
         return handed_over
 
