@@ -16,11 +16,12 @@ from cvdemo.action.predict import ActionSettings, clip_spec, decode, draw, setti
 from cvdemo.action.recognise_view import LiveShown, Look
 from cvdemo.action.tab_recognise_video import VIDEO, FinishedVideo, analyse, answer_of, chosen_rows
 from cvdemo.action.tab_shared import RECOGNISE
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.downloads import hidden_link, wire_downloads
 from cvdemo.ui.memory import memory_of, picture_of
-from cvdemo.ui.sessions import files, session_of
+from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import display_copy, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, VideoView, View
 from cvdemo.ui.widgets import read_settings, settings_components, video_file, widget_values
@@ -75,7 +76,7 @@ def create_recognise_view(shared: Shared) -> View:
     parts = _components()
     _wire_controls(parts, shared)
     _wire_timeline(parts, shared)
-    _wire_downloads(parts, shared)
+    wire_downloads(parts.downloads, parts.hidden, [parts.current, shared.mode, *parts.settings], _exported)
     _wire_modes(parts, shared)
     return View(
         RECOGNISE,
@@ -204,7 +205,7 @@ def _components() -> Parts:
             kind: gr.Button(label, size="sm", scale=0, min_width=120, elem_id=f"action-{kind}")
             for kind, label in KINDS.items()
         }
-        hidden = gr.DownloadButton("Download", elem_id="action-download", elem_classes="off-screen")
+        hidden = hidden_link("action-download")
     return Parts(
         result, clip, line, bars, line_of_time, frames, [widgets[name] for name in NAMES], downloads, hidden,
         gr.State(None), gr.State((0,)),
@@ -252,23 +253,9 @@ def _wire_timeline(parts: Parts, shared: Shared) -> None:
     )  # fmt: skip
 
 
-def _wire_downloads(parts: Parts, shared: Shared) -> None:
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('action-download'), 150)"
-
-    def export(kind: str) -> Any:
-        def make(request: gr.Request, key: Any, mode: str, *values: Any) -> Any:
-            user = session_of(request)
-            settings = read_settings(ActionSettings, NAMES, values)
-            name, text = _document(user, key, mode, settings, kind)
-            path = files.make(user, name)
-            path.write_text(text, encoding="utf-8")
-            return gr.DownloadButton(value=str(path))
-
-        return make
-
-    for kind, button in parts.downloads.items():
-        made = button.click(export(kind), [parts.current, shared.mode, *parts.settings], parts.hidden, **QUICK)
-        made.success(None, None, None, js=press, **QUICK)
+def _exported(user: str, kind: str, key: Any, mode: str, *values: Any) -> tuple[str, bytes]:
+    name, text = _document(user, key, mode, read_settings(ActionSettings, NAMES, values), kind)
+    return name, text.encode()
 
 
 def _document(user: str, key: Any, mode: str, settings: ActionSettings, kind: str) -> tuple[str, str]:
@@ -277,7 +264,7 @@ def _document(user: str, key: Any, mode: str, settings: ActionSettings, kind: st
     if mode == "video":
         done: FinishedVideo | None = memory.get(VIDEO)
         if done is None:
-            raise gr.Error("There is no video to download yet. Choose one and press the button.", print_exception=False)
+            raise InputError("There is no video to download yet.", hint="Choose one and press the button.")
         name = f"{view.stem_of(done.name)}-actions.{kind}"
         csv = kind == "csv"
         return name, view.timeline_csv(done.raw, settings) if csv else view.timeline_json(done.raw, settings, done.name)
@@ -289,7 +276,7 @@ def _document(user: str, key: Any, mode: str, settings: ActionSettings, kind: st
     else:
         look = memory.get(key) if key is not None else None
     if look is None:
-        raise gr.Error("There is nothing to download yet.", print_exception=False)
+        raise InputError("There is nothing to download yet.")
     name = f"{view.stem_of(look.name)}-actions.{kind}"
     return name, view.look_csv(look, settings) if kind == "csv" else view.look_json(look, settings)
 

@@ -12,11 +12,12 @@ import gradio as gr
 from cvdemo.classification import emotion_view as view
 from cvdemo.classification.emotion_view import EmotionViewSettings
 from cvdemo.classification.tab_shared import EMOTION
-from cvdemo.core.errors import CvDemoError, WeightsError
+from cvdemo.core.errors import CvDemoError, InputError, WeightsError
 from cvdemo.core.media import Picture
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.downloads import hidden_link, wire_downloads
 from cvdemo.ui.memory import memory_of, picture_of
-from cvdemo.ui.sessions import files, session_of
+from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import display_copy, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
@@ -47,7 +48,7 @@ class Parts:
 def create_emotion_view(shared: Shared) -> View:
     """Build the view inside the current ``gr.Tab``."""
     parts = _components()
-    _wire_downloads(parts)
+    wire_downloads(parts.downloads, parts.hidden, [parts.current, *parts.settings], _exported)
 
     def run(request: gr.Request, path: str, projector: bool, *values: Any) -> Iterator[tuple[Any, ...]]:
         user = session_of(request)
@@ -135,7 +136,7 @@ def _components() -> Parts:
             gr.Markdown("The picture in full size with its boxes, or all probabilities as data.")
             with gr.Row():
                 downloads = {kind: gr.Button(kind.upper()) for kind in ("png", "json", "csv")}
-            hidden = gr.DownloadButton("Download", elem_id="emotion-download", elem_classes="off-screen")
+            hidden = hidden_link("emotion-download")
     return Parts(
         result, line, [settings[name] for name in NAMES], cards, table, downloads, hidden, gr.State(None)
     )  # fmt: skip
@@ -159,22 +160,8 @@ def _wire_sliders(parts: Parts, shared: Shared) -> None:
         widget.input(redraw, inputs, parts.answer, trigger_mode="always_last", **QUICK)
 
 
-def _wire_downloads(parts: Parts) -> None:
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('emotion-download'), 150)"
-
-    def export(kind: str) -> Any:
-        def make(request: gr.Request, key: Any, *values: Any) -> Any:
-            user = session_of(request)
-            look = memory_of(user).get(key) if key is not None else None
-            if look is None:
-                raise gr.Error("There is nothing to download yet. Choose a picture first.", print_exception=False)
-            name, content = view.export(look, read_settings(EmotionViewSettings, NAMES, values), kind)
-            path = files.make(user, name)
-            path.write_bytes(content)
-            return gr.DownloadButton(value=str(path))
-
-        return make
-
-    for kind, button in parts.downloads.items():
-        made = button.click(export(kind), [parts.current, *parts.settings], parts.hidden, **QUICK)
-        made.success(None, None, None, js=press, **QUICK)
+def _exported(user: str, kind: str, key: Any, *values: Any) -> tuple[str, bytes]:
+    look = memory_of(user).get(key) if key is not None else None
+    if look is None:
+        raise InputError("There is nothing to download yet.", hint="Choose a picture first.")
+    return view.export(look, read_settings(EmotionViewSettings, NAMES, values), kind)

@@ -13,11 +13,12 @@ from cvdemo.classification import race_view
 from cvdemo.classification import tab_shared as shared_parts
 from cvdemo.classification.predict import TASK, ClassificationSettings, Comparison, compare, decode
 from cvdemo.classification.tab_shared import IMAGENET
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.ui.background import Done, Stop, follow, stopping
+from cvdemo.ui.downloads import hidden_link, wire_downloads
 from cvdemo.ui.memory import memory_of, picture_of
-from cvdemo.ui.sessions import files, session_of
+from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import problem, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import model_choices, read_settings, settings_components
@@ -65,7 +66,7 @@ def create_imagenet_view(shared: Shared) -> View:
     parts = _components()
     _wire_sliders(parts)
     _wire_race(parts, shared)
-    _wire_downloads(parts)
+    wire_downloads(parts.downloads, parts.hidden, [parts.current, parts.raced, *parts.settings], _exported)
 
     def run(request: gr.Request, path: str, model: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         user = session_of(request)
@@ -138,7 +139,7 @@ def _components() -> Parts:
             with gr.Row():
                 downloads = {kind: gr.Button(kind.upper()) for kind in ("png", "json", "csv")}
                 downloads["race"] = gr.Button("CSV of the race")
-            hidden = gr.DownloadButton("Download", elem_id="classification-download", elem_classes="off-screen")
+            hidden = hidden_link("classification-download")
     return Parts(
         result, bars, line, [settings[name] for name in NAMES], models, race, halt, race_line, table, numbers,
         downloads, hidden, gr.State(None), gr.State(()),
@@ -207,27 +208,12 @@ def raced(user: str, picture: Picture, names: list[str], progress: Any, cancel: 
     return Comparison(tuple(known[name] for name in names if name in known), fresh.skipped)
 
 
-def _wire_downloads(parts: Parts) -> None:
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('classification-download'), 150)"
-
-    def export(kind: str) -> Any:
-        def make(request: gr.Request, key: Any, lines: Any, *values: Any) -> Any:
-            user = session_of(request)
-            look = memory_of(user).get(key)
-            if kind == "race":
-                if not lines:
-                    raise gr.Error("There is no race yet. Choose models and race them first.", print_exception=False)
-                name, content = "models.csv", race_view.comparison_csv(lines).encode()
-            elif look is None:
-                raise gr.Error("There is nothing to download yet. Choose a picture first.", print_exception=False)
-            else:
-                name, content = view.export(look, read_settings(ClassificationSettings, NAMES, values), kind, lines)
-            path = files.make(user, name)
-            path.write_bytes(content)
-            return gr.DownloadButton(value=str(path))
-
-        return make
-
-    for kind, button in parts.downloads.items():
-        made = button.click(export(kind), [parts.current, parts.raced, *parts.settings], parts.hidden, **QUICK)
-        made.success(None, None, None, js=press, **QUICK)
+def _exported(user: str, kind: str, key: Any, lines: Any, *values: Any) -> tuple[str, bytes]:
+    if kind == "race":
+        if not lines:
+            raise InputError("There is no race yet.", hint="Choose models and race them first.")
+        return "models.csv", race_view.comparison_csv(lines).encode()
+    look = memory_of(user).get(key)
+    if look is None:
+        raise InputError("There is nothing to download yet.", hint="Choose a picture first.")
+    return view.export(look, read_settings(ClassificationSettings, NAMES, values), kind, lines)

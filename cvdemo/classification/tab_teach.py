@@ -11,6 +11,7 @@ from cvdemo.classification import teach_room, teach_view
 from cvdemo.classification.tab_shared import TEACH
 from cvdemo.classification.teach_head import NAME_LENGTH
 from cvdemo.classification.teach_view import CARDS, KIND_NAMES
+from cvdemo.ui.downloads import hidden_link
 from cvdemo.ui.viewer import status
 from cvdemo.ui.views import LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import upload_button
@@ -138,7 +139,7 @@ def _components() -> Parts:
             with gr.Row():
                 export = gr.Button("Export the head", size="sm", elem_id="teach-export")
                 load = upload_button("Import a head", size="sm", file_count="single", elem_id="teach-import")
-            hidden = gr.DownloadButton("Download", elem_id="teach-download", elem_classes="off-screen")
+            hidden = hidden_link("teach-download")
     results = gr.HTML(
         "", css_template=teach_view.RESULTS_CSS, elem_id="teach-results", apply_default_css=False
     )  # fmt: skip

@@ -16,9 +16,10 @@ from cvdemo.classification.teach import export_head
 from cvdemo.classification.teach_room import Room, room_of
 from cvdemo.classification.teach_view import CARDS
 from cvdemo.core import registry
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.ui.background import Done, Stop, follow, stopping
+from cvdemo.ui.downloads import wire_downloads
 from cvdemo.ui.memory import picture_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import problem, status, trouble, working
@@ -267,17 +268,13 @@ def wire_head(parts: Parts, shared: Shared) -> Callable[..., Any]:
     running.then(judged, inputs, parts.answer, **LONG)
     parts.halt.click(stopping(TEACH), None, None, **QUICK)  # training, and reading of uploaded pictures
 
-    def export(request: gr.Request) -> Any:
-        user = session_of(request)
+    def exported(user: str, _kind: str) -> tuple[str, bytes]:
         trained = room_of(user).trained
         if trained is None:
-            raise gr.Error("There is no head yet. Train one first.", print_exception=False)
-        path = files.make(user, teach_view.export_name(trained.head))
-        path.write_bytes(export_head(trained.head))
-        return gr.DownloadButton(value=str(path))
+            raise InputError("There is no head yet.", hint="Train one first.")
+        return teach_view.export_name(trained.head), export_head(trained.head)
 
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('teach-download'), 150)"
-    parts.export.click(export, None, parts.hidden, **QUICK).success(None, None, None, js=press, **QUICK)
+    wire_downloads({"head": parts.export}, parts.hidden, [], exported)
 
     def load(request: gr.Request, path: str | None) -> tuple[Any, ...]:
         user = session_of(request)

@@ -10,11 +10,12 @@ import gradio as gr
 from cvdemo.core import registry
 from cvdemo.detection import view
 from cvdemo.detection.predict import DEFAULT_MODEL, TASK, DetectionSettings
-from cvdemo.detection.tab_events import MAIN, MORE, NAMES, Parts, wire_downloads, wire_picture, wire_sliders
+from cvdemo.detection.tab_events import MAIN, MORE, NAMES, Parts, wire_exports, wire_picture, wire_sliders
 from cvdemo.detection.tab_lecture import lecture_tabs
 from cvdemo.detection.tab_lecture_events import wire_lecture
 from cvdemo.detection.tab_media import wire_live, wire_modes, wire_video
 from cvdemo.ui import lessons, live
+from cvdemo.ui.downloads import hidden_link
 from cvdemo.ui.examples import Example, clips, pictures
 from cvdemo.ui.sessions import files
 from cvdemo.ui.viewer import status, viewer
@@ -81,7 +82,7 @@ def create_detection_tab(shell: Any, user_limit: int) -> DetectionTab:
     run = wire_picture(parts, shell.refresh_pill)
     wire_sliders(parts)
     wire_lecture(parts)
-    wire_downloads(parts)
+    wire_exports(parts)
     wire_video(parts)
     wire_live(parts, user_limit)
     wire_modes(parts, run)
@@ -179,7 +180,7 @@ def _results() -> dict[str, Any]:
             with gr.Row():
                 downloads = {kind: gr.Button(kind.upper()) for kind in ("png", "json", "csv")}
             counts_button = gr.Button("CSV of the video's counts")
-            hidden = gr.DownloadButton("Download", elem_id="detection-download", elem_classes="off-screen")
+            hidden = hidden_link("detection-download")
     return {
         "viewer": result, "result_clip": result_clip, "status": line, "table": table, "numbers": numbers,
         "over_time": over_time, "lecture": lecture,

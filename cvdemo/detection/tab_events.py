@@ -11,12 +11,13 @@ from typing import Any
 import gradio as gr
 
 from cvdemo.core import registry
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture, read_picture
 from cvdemo.detection import view
 from cvdemo.detection.predict import DEFAULT_MODEL, TASK, DetectionSettings, decode, infer, settings_for
 from cvdemo.detection.tab_lecture import NO_PICTURE, ONLY_PICTURES, Given, LectureParts, closed, look, message
 from cvdemo.ui.background import Done, Stop, follow, stopping
+from cvdemo.ui.downloads import wire_downloads
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, trouble, working
 from cvdemo.ui.views import QUICK
@@ -232,32 +233,18 @@ def wire_sliders(parts: Parts) -> None:
         event.then(redraw, inputs, outputs, **quick).then(None, parts.settings, None, js=remember, **quick)
 
 
-def wire_downloads(parts: Parts) -> None:
-    """Files are made when asked for, then handed to a download link that is off the screen."""
-    hidden = parts.hidden_download
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('detection-download'), 150)"
-    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+def wire_exports(parts: Parts) -> None:
+    """The picture and its objects, and the counts of the video."""
 
-    def export(kind: str) -> Any:
-        def make(request: gr.Request, state: Any, *values: Any) -> Any:
-            if state is None:
-                raise gr.Error("There is nothing to download yet. Choose a picture first.", print_exception=False)
-            name, content = view.export(state, read_settings(DetectionSettings, NAMES, values), kind)
-            path = files.make(session_of(request), name)
-            path.write_bytes(content)
-            return gr.DownloadButton(value=str(path))
-
-        return make
-
-    def export_counts(state: Any, request: gr.Request) -> Any:
+    def exported(_user: str, kind: str, state: view.PictureView | None, *values: Any) -> tuple[str, bytes]:
         if state is None:
-            raise gr.Error("There are no counts yet. Find objects in a video first.", print_exception=False)
-        path = files.make(session_of(request), "counts.csv")
-        path.write_text(state.counts.to_csv())
-        return gr.DownloadButton(value=str(path))
+            raise InputError("There is nothing to download yet.", hint="Choose a picture first.")
+        return view.export(state, read_settings(DetectionSettings, NAMES, values), kind)
 
-    for kind, button in parts.downloads.items():
-        made = button.click(export(kind), [parts.picture_state, *parts.settings], hidden, **quick)
-        made.success(None, None, None, js=press, **quick)
-    made = parts.counts_button.click(export_counts, parts.clip_state, hidden, **quick)
-    made.success(None, None, None, js=press, **quick)
+    def counts(_user: str, _kind: str, state: Any) -> tuple[str, bytes]:
+        if state is None:
+            raise InputError("There are no counts yet.", hint="Find objects in a video first.")
+        return "counts.csv", state.counts.to_csv().encode()
+
+    wire_downloads(parts.downloads, parts.hidden_download, [parts.picture_state, *parts.settings], exported)
+    wire_downloads({"counts": parts.counts_button}, parts.hidden_download, [parts.clip_state], counts)

@@ -16,8 +16,9 @@ from cvdemo.faces.charts import TABLE_CSS
 from cvdemo.faces.compare_view import CompareSettings
 from cvdemo.faces.tab_shared import COMPARE, PRESS, Look, key_of, look_at, look_of, looking, pressed_key, timing_line
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.downloads import hidden_link, wire_downloads
 from cvdemo.ui.memory import memory_of
-from cvdemo.ui.sessions import files, session_of
+from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import status, trouble, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
@@ -105,7 +106,7 @@ def _components() -> Parts:
             )
             with gr.Row():
                 downloads = {kind: gr.Button(kind.upper()) for kind in ("png", "json")}
-            hidden = gr.DownloadButton("Download", elem_id="faces-compare-download", elem_classes="off-screen")
+            hidden = hidden_link("faces-compare-download")
     return Parts(sides, line, widgets, worth, table, downloads, hidden, gr.State(None))
 
 
@@ -232,7 +233,7 @@ def _wire(parts: Parts) -> None:
 
     for side, place in enumerate(parts.sides):
         place.click(press(side), inputs, [parts.current, *parts.answer], **QUICK)
-    _wire_downloads(parts, inputs)
+    wire_downloads(parts.downloads, parts.hidden, inputs, _exported)
 
 
 def _model_of(now: Shown) -> str:
@@ -240,26 +241,9 @@ def _model_of(now: Shown) -> str:
     return str(now.keys[0][-1])  # type: ignore[index]
 
 
-def _wire_downloads(parts: Parts, inputs: list[Any]) -> None:
-    script = "() => setTimeout(() => window.cvdemo.clickHidden('faces-compare-download'), 150)"
-
-    def maker(kind: str) -> Any:
-        def make(request: gr.Request, now: Shown | None, *values: Any) -> Any:
-            user = session_of(request)
-            looks = _looks(user, now)
-            if looks is None or now is None:
-                raise gr.Error("There is nothing to download yet. Choose two pictures first.", print_exception=False)
-            settings = read_settings(CompareSettings, NAMES, values)
-            try:
-                name, content = view.export(looks, compared(looks, now, settings), settings, kind)
-            except CvDemoError as error:
-                raise gr.Error(str(error), print_exception=False) from error
-            path = files.make(user, name)
-            path.write_bytes(content)
-            return gr.DownloadButton(value=str(path))
-
-        return make
-
-    for kind, button in parts.downloads.items():
-        made = button.click(maker(kind), inputs, parts.hidden, **QUICK)
-        made.success(None, None, None, js=script, **QUICK)
+def _exported(user: str, kind: str, now: Shown | None, *values: Any) -> tuple[str, bytes]:
+    looks = _looks(user, now)
+    if looks is None or now is None:
+        raise InputError("There is nothing to download yet.", hint="Choose two pictures first.")
+    settings = read_settings(CompareSettings, NAMES, values)
+    return view.export(looks, compared(looks, now, settings), settings, kind)

@@ -21,6 +21,7 @@ from cvdemo.faces.gallery_room import CAPTURES, Room, room_of
 from cvdemo.faces.gallery_view import GalleryViewSettings
 from cvdemo.faces.tab_shared import GALLERY, PRESS, Look, key_of, look_at, looking, timing_line
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.downloads import hidden_link
 from cvdemo.ui.memory import memory_of
 from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import shown, status, trouble, viewer, working
@@ -132,7 +133,7 @@ def _components() -> Parts:
         with gr.Tab("Export"):
             gr.Markdown("Names, similarities and error rates of this gallery as JSON; no picture and no embedding.")
             export = gr.Button("Similarities as JSON", elem_id="gallery-export")
-            hidden = gr.DownloadButton("Download", elem_id="gallery-download", elem_classes="off-screen")
+            hidden = hidden_link("gallery-download")
     gr.Markdown(view.NOTICE, elem_classes="privacy")
     return Parts(
         consent, name, upload, current, capture, line, people, clear, result, told, answers, widgets, matrix, places,

@@ -18,6 +18,7 @@ from cvdemo.faces.gallery_view import GalleryViewSettings
 from cvdemo.faces.tab_gallery import NAMES, Parts, asked, charts, everything, search
 from cvdemo.faces.tab_shared import look_at, look_of, pressed_key
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.downloads import wire_downloads
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import status, trouble, working
 from cvdemo.ui.views import QUICK, Shared
@@ -173,17 +174,8 @@ def wire_settings(parts: Parts) -> None:
 
 def wire_export(parts: Parts) -> None:
     """The gallery's own figures as a file."""
-    script = "() => setTimeout(() => window.cvdemo.clickHidden('gallery-download'), 150)"
 
-    def make(request: gr.Request, *values: Any) -> Any:
-        user = session_of(request)
-        try:
-            content = view.export(room_of(user), _settings(values))
-        except CvDemoError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        path = files.make(user, "gallery-similarities.json")
-        path.write_bytes(content)
-        return gr.DownloadButton(value=str(path))
+    def exported(user: str, _kind: str, *values: Any) -> tuple[str, bytes]:
+        return "gallery-similarities.json", view.export(room_of(user), _settings(values))
 
-    made = parts.export.click(make, parts.settings, parts.hidden, **QUICK)
-    made.success(None, None, None, js=script, **QUICK)
+    wire_downloads({"json": parts.export}, parts.hidden, parts.settings, exported)

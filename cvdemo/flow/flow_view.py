@@ -20,7 +20,7 @@ from cvdemo.flow.colour import flow_to_colour, robust_maximum
 from cvdemo.flow.field import FlowField
 from cvdemo.flow.files import flo_bytes, kitti_bytes, npy_bytes
 from cvdemo.flow.histograms import FlowHistograms, histograms
-from cvdemo.flow.predict import FlowInference, FlowSettings, decode
+from cvdemo.flow.predict import FlowSettings, decode
 from cvdemo.flow.raw import rescale_flow
 from cvdemo.flow.tab_shared import Look, Truth, full_size, mean_error, timing_line
 from cvdemo.flow.warp import backward_warp, warp_error
@@ -346,8 +346,3 @@ def export(
     makers = {"flo": (".flo", flo_bytes), "kitti": ("-kitti.png", kitti_bytes), "npy": (".npy", npy_bytes)}
     suffix, make = makers[kind]
     return f"{stem}-flow{suffix}", make(flow)
-
-
-def slim(inference: FlowInference) -> int:
-    """How many refinements there are to walk through."""
-    return len(inference.raw)

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from cvdemo.core import registry
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.flow import flow_view as view
 from cvdemo.flow import live
@@ -18,8 +18,9 @@ from cvdemo.flow.flicker import flicker_viewer, flickering
 from cvdemo.flow.flow_view import KINDS, LOOKS, FlowViewSettings, Rendered
 from cvdemo.flow.tab_shared import FLOW, Look, Truth
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.downloads import hidden_link, wire_downloads
 from cvdemo.ui.memory import memory_of
-from cvdemo.ui.sessions import files, session_of
+from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import status, trouble, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
@@ -64,7 +65,7 @@ def create_flow_view(shared: Shared) -> View:
     outputs = [parts.current, parts.widgets["iteration"], *parts.answer]
     whole = [shared.picture, shared.second, shared.model, *inputs]
     _wire_sliders(parts, shared, whole, outputs)
-    _wire_downloads(parts)
+    wire_downloads(parts.downloads, parts.hidden, [parts.current, *parts.settings], _exported)
     return View(
         FLOW,
         live=LiveView(FLOW, _step, inputs, [parts.current, *parts.answer]),
@@ -106,7 +107,7 @@ def _components() -> Parts:
             )
             with gr.Row():
                 downloads = {kind: gr.Button(label, min_width=90) for kind, label in KINDS.items()}
-            hidden = gr.DownloadButton("Download", elem_id="flow-download", elem_classes="off-screen")
+            hidden = hidden_link("flow-download")
     return Parts(result, line, widgets, charts, refinements, numbers, downloads, hidden, gr.State(None))
 
 
@@ -125,7 +126,7 @@ def _run(
         ):
             if isinstance(event, Done):
                 key = kept.key_of(pair, model, settings.iterations)
-                count = view.slim(event.value.inference)
+                count = len(event.value.inference.raw)
                 slider = gr.Slider(maximum=max(count, 1), interactive=count > 1, value=min(settings.iteration, count))
                 yield key, slider, *drawn(event.value, settings, projector, kept.truth_of(user, pair))
             else:
@@ -138,7 +139,7 @@ def drawn(look: Look, settings: FlowViewSettings, projector: bool, truth: Truth 
     """viewer, status, charts, refinements, numbers of a look."""
     made = view.render(look, settings, truth, projector=projector)
     rows: list[tuple[int, float, float]] = []
-    if view.slim(look.inference) > 1:
+    if len(look.inference.raw) > 1:
         rows = look.recall(("refinements", truth), lambda: view.refinements_of(look, truth))
     return (
         value_of(made),
@@ -191,23 +192,8 @@ def _wire_sliders(parts: Parts, shared: Shared, whole: list[Any], outputs: list[
     )  # fmt: skip
 
 
-def _wire_downloads(parts: Parts) -> None:
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('flow-download'), 150)"
-
-    def maker(kind: str) -> Any:
-        def make(request: gr.Request, key: Any, *values: Any) -> Any:
-            user = session_of(request)
-            look = memory_of(user).get(key) if key is not None else None
-            if look is None:
-                raise gr.Error("There is nothing to download yet. Choose two frames first.", print_exception=False)
-            settings = read_settings(FlowViewSettings, NAMES, values)
-            name, content = view.export(look, settings, kind, kept.truth_of(user, look.pair))
-            path = files.make(user, name)
-            path.write_bytes(content)
-            return gr.DownloadButton(value=str(path))
-
-        return make
-
-    for kind, button in parts.downloads.items():
-        made = button.click(maker(kind), [parts.current, *parts.settings], parts.hidden, **QUICK)
-        made.success(None, None, None, js=press, **QUICK)
+def _exported(user: str, kind: str, key: Any, *values: Any) -> tuple[str, bytes]:
+    look: Look | None = memory_of(user).get(key) if key is not None else None
+    if look is None:
+        raise InputError("There is nothing to download yet.", hint="Choose two frames first.")
+    return view.export(look, read_settings(FlowViewSettings, NAMES, values), kind, kept.truth_of(user, look.pair))

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.pose import angles_view as view
 from cvdemo.pose import tab_shared as kept
@@ -19,6 +19,7 @@ from cvdemo.pose.angles_view import AngleControls, ClipAngles
 from cvdemo.pose.predict import TASK, draw, settings_for
 from cvdemo.pose.tab_shared import ANGLES, Look
 from cvdemo.ui.background import Done, Stop, follow
+from cvdemo.ui.downloads import hidden_link, wire_downloads
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, shown, status, trouble, viewer, working
@@ -27,7 +28,6 @@ from cvdemo.ui.widgets import read_settings, settings_components, video_file
 
 NAMES = ("angle", "low", "high", "confidence", "calm")
 CLIP = ("pose angles", "clip")
-NOTHING_YET = "There is nothing over time yet. Run a video or go live first."
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _components() -> Parts:
     gr.Markdown(view.DEFINITION, elem_classes="privacy")
     with gr.Row():
         save = gr.Button("CSV of all angles over time", elem_id="pose-angles-csv", scale=0, min_width=320)
-        hidden = gr.DownloadButton("Download", elem_id="pose-angles-download", elem_classes="off-screen")
+        hidden = hidden_link("pose-angles-download")
     widgets = first | rest
     return Parts(
         result, clip, line, [widgets[name] for name in NAMES], person, suggest, restart, summary, plot, table, save,
@@ -210,8 +210,6 @@ def _wire_controls(parts: Parts, shared: Shared) -> None:
 
 
 def _wire_buttons(parts: Parts, shared: Shared) -> None:
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('pose-angles-download'), 150)"
-
     def start_over(request: gr.Request, mode: str) -> tuple[Any, Any]:
         if mode != "live":
             gr.Info("This is for the camera. For a video, move the thresholds: it is counted anew at once.")
@@ -221,18 +219,14 @@ def _wire_buttons(parts: Parts, shared: Shared) -> None:
             people.angles.rows.clear()
         return "", view.EMPTY
 
-    def export(request: gr.Request, mode: str, *values: Any) -> Any:
-        user = session_of(request)
+    def exported(user: str, _kind: str, mode: str, *values: Any) -> tuple[str, bytes]:
         series = series_of(user, mode, read_settings(AngleControls, NAMES, values))
         if not series.rows:
-            raise gr.Error(NOTHING_YET, print_exception=False)
-        path = files.make(user, "joint-angles.csv")
-        path.write_bytes(view.series_csv(series))
-        return gr.DownloadButton(value=str(path))
+            raise InputError("There is nothing over time yet.", hint="Run a video or go live first.")
+        return "joint-angles.csv", view.series_csv(series)
 
     parts.restart.click(start_over, shared.mode, [parts.summary, parts.plot], **QUICK)
-    made = parts.save.click(export, [shared.mode, *parts.settings], parts.hidden, **QUICK)
-    made.success(None, None, None, js=press, **QUICK)
+    wire_downloads({"csv": parts.save}, parts.hidden, [shared.mode, *parts.settings], exported)
 
 
 def _analyse(

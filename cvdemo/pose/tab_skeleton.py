@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.pose import skeleton_view as view
 from cvdemo.pose import tab_shared as kept
@@ -17,6 +17,7 @@ from cvdemo.pose import video
 from cvdemo.pose.predict import DEFAULT_MODEL, TASK, PoseSettings, settings_for
 from cvdemo.pose.tab_shared import LIVE, SHOWN, SKELETON, Look
 from cvdemo.ui.background import Done, Stop, follow
+from cvdemo.ui.downloads import hidden_link, wire_downloads
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, shown, status, trouble, viewer, working
@@ -27,7 +28,6 @@ FRONT = ("joint_threshold", "box_threshold", "decode", "style", "hidden_joints")
 MORE = ("show_oks", "show_boxes", "trails", "smoothing", "line_width", "max_people")
 NAMES = (*FRONT, *MORE)
 ALL_KINDS = {"png": "PNG", "json": "COCO keypoints JSON", "csv": "CSV"}
-OF_A_VIDEO = "A finished video has its own download button, in its upper right corner. Its angles are in Angles as CSV."
 STOPPED = "Press the button again to go on: frames already seen are kept."
 
 
@@ -60,7 +60,7 @@ def create_skeleton_view(shared: Shared) -> View:
     """Build the view inside the current ``gr.Tab``."""
     parts = _components()
     _wire_sliders(parts, shared)
-    _wire_downloads(parts, shared)
+    wire_downloads(parts.downloads, parts.hidden, [parts.current, shared.mode, *parts.settings], _exported)
     _wire_modes(parts, shared)
     outputs, inputs = [parts.current, *parts.answer], [shared.projector, *parts.settings]
     return View(
@@ -146,7 +146,7 @@ def _components() -> Parts:
             )
             with gr.Row():
                 downloads = {kind: gr.Button(label) for kind, label in ALL_KINDS.items()}
-            hidden = gr.DownloadButton("Download", elem_id="pose-download", elem_classes="off-screen")
+            hidden = hidden_link("pose-download")
     widgets = front | more
     return Parts(
         result, clip, line, [widgets[name] for name in NAMES], people, joints, numbers, downloads, hidden,
@@ -180,27 +180,16 @@ def _wire_sliders(parts: Parts, shared: Shared) -> None:
     defaults.then(redraw, inputs, parts.answer, **QUICK)
 
 
-def _wire_downloads(parts: Parts, shared: Shared) -> None:
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('pose-download'), 150)"
-
-    def export(kind: str) -> Any:
-        def make(request: gr.Request, key: Any, mode: str, *values: Any) -> Any:
-            user = session_of(request)
-            if mode == "video":
-                raise gr.Error(OF_A_VIDEO, print_exception=False)
-            look = memory_of(user).get(key) if key is not None else None
-            if look is None:
-                raise gr.Error("There is nothing to download yet. Choose a picture first.", print_exception=False)
-            name, content = view.export(look, read_settings(PoseSettings, NAMES, values), kind)
-            path = files.make(user, name)
-            path.write_bytes(content)
-            return gr.DownloadButton(value=str(path))
-
-        return make
-
-    for kind, button in parts.downloads.items():
-        made = button.click(export(kind), [parts.current, shared.mode, *parts.settings], parts.hidden, **QUICK)
-        made.success(None, None, None, js=press, **QUICK)
+def _exported(user: str, kind: str, key: Any, mode: str, *values: Any) -> tuple[str, bytes]:
+    if mode == "video":
+        raise InputError(
+            "A finished video has its own download button, in its upper right corner.",
+            hint="Its angles are in Angles as CSV.",
+        )
+    look: Look | None = memory_of(user).get(key) if key is not None else None
+    if look is None:
+        raise InputError("There is nothing to download yet.", hint="Choose a picture first.")
+    return view.export(look, read_settings(PoseSettings, NAMES, values), kind)
 
 
 def _annotate(

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.segmentation import overlay_tables as tables
 from cvdemo.segmentation import overlay_view as view
@@ -28,9 +28,10 @@ from cvdemo.segmentation.tab_shared import (
 )
 from cvdemo.segmentation.tab_video import CLIP, NO_CLIP, create_video
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.downloads import hidden_link, wire_downloads
 from cvdemo.ui.layered_viewer import layered_viewer, layers, pressed_place
 from cvdemo.ui.memory import memory_of, picture_of
-from cvdemo.ui.sessions import files, session_of
+from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import status, trouble, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import (
@@ -86,7 +87,7 @@ def create_overlay_view(shared: Shared) -> View:
     _wire_controls(parts)
     _wire_legend(parts)
     _wire_pixels(parts)
-    _wire_downloads(parts)
+    wire_downloads(parts.downloads, parts.hidden, [parts.current, *parts.how], _exported)
     outputs = [parts.current, *parts.answer]
     kept = [gr.skip()] * len(outputs)
 
@@ -178,7 +179,7 @@ def _components() -> Parts:
             with gr.Row(equal_height=True):
                 downloads = {kind: gr.Button(label, min_width=110) for kind, label in EXPORTS.items()}
                 downloads["video"] = gr.Button("CSV of the video", min_width=110)
-            hidden = gr.DownloadButton("Download", elem_id="segmentation-download", elem_classes="off-screen")
+            hidden = hidden_link("segmentation-download")
     return Parts(
         result, clip, line, scale, legend, pixel, [settings[name] for name in NAMES], behind, results, numbers,
         over_time, downloads, hidden, gr.State(None), gr.State(None), gr.State({}),
@@ -268,38 +269,14 @@ def _wire_pixels(parts: Parts) -> None:
     )  # fmt: skip
 
 
-def _wire_downloads(parts: Parts) -> None:
-    script = "() => setTimeout(() => window.cvdemo.clickHidden('segmentation-download'), 150)"
-
-    def export(kind: str) -> Any:
-        def make(request: gr.Request, key: Any, *how: Any) -> Any:
-            user, look = _look(request, key)
-            if kind == "video":
-                return _csv_of_clip(user)
-            if look is None:
-                raise gr.Error("There is nothing to download yet. Choose a picture first.", print_exception=False)
-            try:
-                settings, _, colours, behind = options(user, how)
-                name, content = view.make_download(look, settings, kind, colours=colours, behind=behind)
-            except CvDemoError as error:
-                raise gr.Error(str(error), print_exception=False) from error
-            return _handed_over(user, name, content)
-
-        return make
-
-    for kind, button in parts.downloads.items():
-        made = button.click(export(kind), [parts.current, *parts.how], parts.hidden, **QUICK)
-        made.success(None, None, None, js=script, **QUICK)
-
-
-def _csv_of_clip(user: str) -> Any:
-    result = memory_of(user).get(CLIP)
-    if result is None:
-        raise gr.Error("There is no video yet. Segment one first.", print_exception=False)
-    return _handed_over(user, f"{result.path.stem}-areas.csv", result.areas.to_csv().encode())
-
-
-def _handed_over(user: str, name: str, content: bytes) -> Any:
-    path = files.make(user, name)
-    path.write_bytes(content)
-    return gr.DownloadButton(value=str(path))
+def _exported(user: str, kind: str, key: Any, *how: Any) -> tuple[str, bytes]:
+    if kind == "video":
+        clip = memory_of(user).get(CLIP)
+        if clip is None:
+            raise InputError("There is no video yet.", hint="Segment one first.")
+        return f"{clip.path.stem}-areas.csv", clip.areas.to_csv().encode()
+    look: Look | None = memory_of(user).get(key) if key is not None else None
+    if look is None:
+        raise InputError("There is nothing to download yet.", hint="Choose a picture first.")
+    settings, _, colours, behind = options(user, how)
+    return view.make_download(look, settings, kind, colours=colours, behind=behind)

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import Picture
 from cvdemo.segmentation import tab_shared as shared_parts
 from cvdemo.segmentation import truth_view as view
@@ -19,6 +19,7 @@ from cvdemo.segmentation.predict import SegmentationSettings, decode, settings_f
 from cvdemo.segmentation.tab_shared import TRUTH, key_of
 from cvdemo.segmentation.truth_view import ALL, NO_TRUTH, Assessment, Truth, TruthSettings
 from cvdemo.ui.background import Done, follow
+from cvdemo.ui.downloads import hidden_link, wire_downloads
 from cvdemo.ui.layered_viewer import layer_source, layered_viewer, layers
 from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
@@ -73,7 +74,7 @@ def create_truth_view(shared: Shared) -> View:
     kept.success(_run, inputs, parts.answer, **options)
     dropped = parts.drop.click(_drop, shared.picture, parts.source, **QUICK)
     dropped.then(_run, inputs, parts.answer, **options)
-    _wire_download(parts, inputs)
+    wire_downloads({"json": parts.download}, parts.hidden, inputs, _exported)
     return View(
         TRUTH,
         refresh=Refresh(_run, inputs, parts.answer),
@@ -114,7 +115,7 @@ def _components() -> Parts:
             confusion = gr.HTML(elem_id="segmentation-confusion", apply_default_css=False)
         with gr.Tab("Download"):
             download = gr.Button("All measures as JSON")
-            hidden = gr.DownloadButton("Download", elem_id="segmentation-truth-download", elem_classes="off-screen")
+            hidden = hidden_link("segmentation-truth-download")
     return Parts(
         result, line, legend, upload, keep, drop, chosen, [settings[name] for name in NAMES], measures, classes,
         confusion, download, hidden, gr.State(None),
@@ -242,24 +243,13 @@ def drawn(look: Look, result: Assessment | None, chosen: str, settings: TruthSet
     )
 
 
-def _wire_download(parts: Parts, inputs: list[Any]) -> None:
-    script = "() => setTimeout(() => window.cvdemo.clickHidden('segmentation-truth-download'), 150)"
-
-    def make(request: gr.Request, path: str | None, model: str, source: Any, chosen: str, *values: Any) -> Any:
-        user = session_of(request)
-        try:
-            picture = picture_of(user, path)
-            look = memory_of(user).get(key_of(picture, model))
-            settings = read_settings(TruthSettings, NAMES, values)
-            result = assessed(user, look, source, settings) if look is not None else None
-        except CvDemoError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        if result is None:
-            raise gr.Error("There is no ground truth for this picture yet.", print_exception=False)
-        name, content = view.report(result, picture.name, model)
-        target = files.make(user, name)
-        target.write_bytes(content)
-        return gr.DownloadButton(value=str(target))
-
-    made = parts.download.click(make, inputs, parts.hidden, **QUICK)
-    made.success(None, None, None, js=script, **QUICK)
+def _exported(
+    user: str, _kind: str, path: str | None, model: str, source: Any, chosen: str, *values: Any
+) -> tuple[str, bytes]:
+    picture = picture_of(user, path)
+    look = memory_of(user).get(key_of(picture, model))
+    settings = read_settings(TruthSettings, NAMES, values)
+    result = assessed(user, look, source, settings) if look is not None else None
+    if result is None:
+        raise InputError("There is no ground truth for this picture yet.")
+    return view.report(result, picture.name, model)

@@ -19,7 +19,8 @@ from cvdemo.style.gan_canvas import plane
 from cvdemo.style.gan_table import OWN, GanViewSettings, Table, table_of
 from cvdemo.style.tab_shared import GAN
 from cvdemo.ui.background import Done, Stop, follow, stopping
-from cvdemo.ui.sessions import files, session_of
+from cvdemo.ui.downloads import hidden_link, wire_downloads
+from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import shown, status, trouble
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
@@ -72,7 +73,7 @@ def create_gan(shared: Shared) -> View:
     parts = _components()
     _wire_game(parts, shared)
     _wire_points(parts, shared)
-    _wire_downloads(parts)
+    wire_downloads(parts.downloads, parts.hidden, [], _exported)
     return View(
         GAN,
         refresh=Refresh(_adapted, [shared.projector, *parts.settings], parts.answer, always=True),
@@ -108,7 +109,7 @@ def _components() -> Parts:
             widgets |= settings_components(GanViewSettings, MORE)
         with gr.Row():
             downloads = {kind: gr.Button(label, size="sm", min_width=90) for kind, label in KINDS.items()}
-        hidden = gr.DownloadButton("Download", elem_id="style-gan-download", elem_classes="off-screen")
+        hidden = hidden_link("style-gan-download")
     return Parts(picture, line, curves, widgets, play, pause, step, reset, clear, downloads, hidden)
 
 
@@ -204,20 +205,8 @@ def _wire_points(parts: Parts, shared: Shared) -> None:
     parts.clear.click(clear, shared.projector, outputs, **QUICK)
 
 
-def _wire_downloads(parts: Parts) -> None:
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('style-gan-download'), 150)"
-
-    def maker(kind: str) -> Any:
-        def make(request: gr.Request) -> Any:
-            user = session_of(request)
-            path = files.make(user, f"gan.{kind}")
-            path.write_bytes(export(view.scene_of(table_of(user)), kind))
-            return gr.DownloadButton(value=str(path))
-
-        return make
-
-    for kind, button in parts.downloads.items():
-        button.click(maker(kind), None, parts.hidden, **QUICK).success(None, None, None, js=press, **QUICK)
+def _exported(user: str, kind: str) -> tuple[str, bytes]:
+    return f"gan.{kind}", export(view.scene_of(table_of(user)), kind)
 
 
 def export(scene: view.Scene, kind: str) -> bytes:

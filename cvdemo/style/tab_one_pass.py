@@ -10,8 +10,8 @@ import gradio as gr
 import numpy as np
 
 from cvdemo.core import registry
-from cvdemo.core.errors import CvDemoError
-from cvdemo.core.media import Picture, save_picture
+from cvdemo.core.errors import CvDemoError, InputError
+from cvdemo.core.media import Picture, encode_picture
 from cvdemo.style import one_pass_view as view
 from cvdemo.style.curves import CSS
 from cvdemo.style.models import TASK
@@ -19,6 +19,7 @@ from cvdemo.style.one_pass_view import ANY, NETWORKS, TITLES, Drawn, Look, OnePa
 from cvdemo.style.tab_shared import BLEND, ONE_PASS, Styles, content_on_show, styles_on_show
 from cvdemo.style.video import StyledVideo, stylise_video
 from cvdemo.ui.background import Done, Stop, follow
+from cvdemo.ui.downloads import hidden_link, wire_downloads
 from cvdemo.ui.layered_viewer import layer_source, layered_viewer, layers
 from cvdemo.ui.memory import memory_of
 from cvdemo.ui.sessions import files, session_of
@@ -66,7 +67,7 @@ def create_one_pass(shared: Shared) -> View:
     whole = [shared.picture, shared.mode, *how]
     outputs = [parts.clip, *parts.answer]
     _wire_sliders(parts, shared, whole, outputs)
-    _wire_download(parts)
+    wire_downloads({"png": parts.save}, parts.hidden, [], _exported)
     moving = [parts.viewer, parts.clip, parts.status]
     return View(
         ONE_PASS,
@@ -97,7 +98,7 @@ def _components() -> Parts:
         with gr.Row():
             widgets |= settings_components(OnePassSettings, MORE)
         save = gr.Button("Download PNG", size="sm", elem_id="style-pass-save")
-        hidden = gr.DownloadButton("Download", elem_id="style-pass-download", elem_classes="off-screen")
+        hidden = hidden_link("style-pass-download")
     widgets["network"] = network
     with gr.Tabs():
         with gr.Tab("What AdaIN changes"):
@@ -211,18 +212,11 @@ def _wire_sliders(parts: Parts, shared: Shared, whole: list[Any], outputs: list[
     )  # fmt: skip
 
 
-def _wire_download(parts: Parts) -> None:
-    def make(request: gr.Request) -> Any:
-        user = session_of(request)
-        made: Drawn | None = memory_of(user).get(LAST)
-        if made is None:
-            raise gr.Error("There is nothing to download yet. Choose a picture first.", print_exception=False)
-        path = files.make(user, made.file_name())
-        save_picture(path, made.pixels)
-        return gr.DownloadButton(value=str(path))
-
-    press = "() => setTimeout(() => window.cvdemo.clickHidden('style-pass-download'), 150)"
-    parts.save.click(make, None, parts.hidden, **QUICK).success(None, None, None, js=press, **QUICK)
+def _exported(user: str, _kind: str) -> tuple[str, bytes]:
+    made: Drawn | None = memory_of(user).get(LAST)
+    if made is None:
+        raise InputError("There is nothing to download yet.", hint="Choose a picture first.")
+    return made.file_name(), encode_picture(made.pixels, "png")
 
 
 def _step(user: str, picture: Picture, model: str, second: str | None, *values: Any) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.style import optimise_jobs as jobs
 from cvdemo.style import optimise_view as view
 from cvdemo.style.gatys import WEIGHTS, GatysRun
@@ -123,7 +123,7 @@ def _components(shared: Shared) -> Parts:
             numbers = gr.HTML(elem_id="style-numbers", apply_default_css=False)
         with gr.Tab("Download"):
             gr.Markdown("The best picture so far in the size it was made, and the losses of every step.")
-            create_downloads("style-download", KINDS, _download, "Press Start first.")
+            create_downloads("style-download", KINDS, _download)
     return Parts(result, line, buttons, presets, ratio, widgets, curves, numbers)
 
 
@@ -311,8 +311,8 @@ def _wire_presets(parts: Parts) -> None:
         done.then(None, parts.settings, None, js=remember, **QUICK)
 
 
-def _download(user: str, kind: str) -> tuple[str, bytes] | None:
+def _download(user: str, kind: str) -> tuple[str, bytes]:
     job = jobs.job_of(user)
     if job is None or not job.run.history:
-        return None
+        raise InputError("There is nothing to download yet.", hint="Press Start first.")
     return view.export(job.run, list(job.run.history), kind, job.name)

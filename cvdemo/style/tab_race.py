@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from cvdemo.core.errors import CvDemoError
+from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.style import race_view as view
 from cvdemo.style.features import fitted
 from cvdemo.style.optimise_view import OptimiseSettings
@@ -42,7 +42,7 @@ def create_race(shared: Shared) -> View:
     with gr.Row():
         widgets = settings_components(OptimiseSettings, NAMES)
     table = gr.HTML(elem_id="style-race-table", apply_default_css=False)
-    create_downloads("style-race-download", KINDS, _download, "Start the race first.")
+    create_downloads("style-race-download", KINDS, _download)
     ran = start.click(
         _run, [shared.picture, shared.second, shared.model, *widgets.values()], [panels, line, table],
         show_progress="hidden", api_visibility="private", concurrency_id="style-race", concurrency_limit=4,
@@ -81,6 +81,8 @@ def _run(
         yield gr.skip(), trouble(error), gr.skip()
 
 
-def _download(user: str, kind: str) -> tuple[str, bytes] | None:
-    found = memory_of(user).get(LAST)
-    return None if found is None else view.export(found, kind)
+def _download(user: str, kind: str) -> tuple[str, bytes]:
+    found: Race | None = memory_of(user).get(LAST)
+    if found is None:
+        raise InputError("There is nothing to download yet.", hint="Start the race first.")
+    return view.export(found, kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from cvdemo.core.media import Picture
 from cvdemo.core.settings import Settings, setting
 from cvdemo.style.settings import MOST_STYLES
 from cvdemo.style.styles import FOLDER, STYLES, load_style
+from cvdemo.ui.downloads import Make, hidden_link, wire_downloads
 from cvdemo.ui.examples import Example, copied
 from cvdemo.ui.memory import picture_of
-from cvdemo.ui.sessions import files, session_of
+from cvdemo.ui.sessions import files
 from cvdemo.ui.viewer import shown
 from cvdemo.ui.views import QUICK, View
 from cvdemo.ui.widgets import component, read_settings
@@ -145,30 +146,11 @@ def gallery_html(panels: Sequence[tuple[np.ndarray, str, str]]) -> str:
     return f'<div class="style-gallery">{"".join(figures)}</div>'
 
 
-def create_downloads(
-    elem_id: str, kinds: dict[str, str], make: Callable[[str, str], tuple[str, bytes] | None], missing: str
-) -> None:
-    """A row of download buttons. kinds: their words by kind.   elem_id: of the hidden button that hands the file over.
+def create_downloads(elem_id: str, kinds: dict[str, str], make: Make) -> None:
+    """A row of download buttons. kinds: their words by kind.   elem_id: of the hidden link that hands the file over.
 
-    make(session, kind): the file's name and content, None while there is nothing; ``missing`` then says what to do.
+    make: as for ``wire_downloads``, without inputs.
     """
     with gr.Row():
         buttons = {kind: gr.Button(label, size="sm", min_width=90) for kind, label in kinds.items()}
-    hidden = gr.DownloadButton("Download", elem_id=elem_id, elem_classes="off-screen")
-
-    def maker(kind: str) -> Callable[[gr.Request], Any]:
-        def handed(request: gr.Request) -> Any:
-            user = session_of(request)
-            made = make(user, kind)
-            if made is None:
-                raise gr.Error(f"There is nothing to download yet. {missing}", print_exception=False)
-            path = files.make(user, made[0])
-            path.write_bytes(made[1])
-            return gr.DownloadButton(value=str(path))
-
-        return handed
-
-    press = f"() => setTimeout(() => window.cvdemo.clickHidden('{elem_id}'), 150)"
-    for kind, button in buttons.items():
-        ready = button.click(maker(kind), None, hidden, **QUICK)
-        ready.success(None, None, None, js=press, **QUICK)
+    wire_downloads(buttons, hidden_link(elem_id), [], make)

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cvdemo import tasks
+from cvdemo.core import registry
+
 
 def missing_weights(repository: Path, *names: str) -> list[str]:
     """Those of the files (named without their ending) that are not in the folder the server takes weights from."""
@@ -22,6 +25,15 @@ def skip_without(repository: Path, *names: str) -> None:
     missing = missing_weights(repository, *names)
     if missing:
         pytest.skip(f"there are no weights of {', '.join(missing)}")
+
+
+def skip_without_models(*names: str) -> None:
+    """Skip the test where a model cannot be used with what is on this machine."""
+    tasks.load_all()
+    for name in names:
+        state = registry.availability(registry.get(name))
+        if not state.local:
+            pytest.skip(f"{name}: {state.reason}")
 
 
 def open_tab(visit: Any, server: str, task: str) -> Any:
@@ -49,6 +61,18 @@ def words(page: Any, place: str) -> str:
 def shown(page: Any, viewer: str) -> int:
     """How often a viewer has changed its picture."""
     return int(page.get_attribute(f"{viewer} .viewer", "data-shown") or 0)
+
+
+def settled(page: Any, viewer: str) -> int:
+    """How often a viewer has changed its picture, once that has stayed the same for two seconds.
+
+    Opening a page may compute twice: for the pictures, and for the settings of the address.
+    """
+    count = -1
+    while count != (now := shown(page, viewer)):
+        count = now
+        page.wait_for_timeout(2000)
+    return count
 
 
 def wait_for_redraw(page: Any, viewer: str, before: int) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cvdemo import tasks
-from cvdemo.core import registry
 from cvdemo.core.media import save_picture
 from cvdemo.faces.collection import MODEL
+from tests.browser.driving import set_slider, skip_without_models, wait_for_address, words
 
 pytestmark = pytest.mark.browser
 
@@ -34,34 +33,15 @@ def page_of(newcomer: Any, server: str) -> Any:
 @pytest.fixture
 def backbone() -> None:
     """Skips where the classifier's file is absent."""
-    tasks.load_all()
-    state = registry.availability(registry.get(MODEL))
-    if not state.ok:
-        pytest.skip(f"{MODEL}: {state.reason}")
+    skip_without_models(MODEL)
 
 
-def words(page: Any, place: str) -> str:
-    return page.inner_text(f"{place} .sentence, {place} .problem")
-
-
-def wait_for_words(page: Any, place: str, pattern: str) -> str:
+def wait_for_match(page: Any, place: str, pattern: str) -> str:
+    """Wait until a part of the page matches a regular expression; returns what its status line shows."""
     page.wait_for_function(
         "([id, text]) => new RegExp(text).test(document.querySelector(id)?.innerText || '')", arg=[place, pattern]
     )
     return words(page, place)
-
-
-def wait_for_address(page: Any, text: str) -> None:
-    page.wait_for_function("text => window.location.search.includes(text)", arg=text)
-
-
-def set_slider(page: Any, label: str, value: float, event: str = "input") -> None:
-    page.locator("input[type=range]:visible").and_(page.get_by_role("slider", name=re.compile(label))).first.evaluate(
-        "(element, [value, event]) => { element.value = value;"
-        "element.dispatchEvent(new Event('input', {bubbles: true}));"
-        "if (event !== 'input') element.dispatchEvent(new Event(event, {bubbles: true})); }",
-        [value, event],
-    )
 
 
 def value_of(page: Any) -> float:
@@ -70,7 +50,7 @@ def value_of(page: Any) -> float:
 
 def test_points_are_dragged_stepped_and_go_downhill(page_of: Any) -> None:
     page = page_of("view=losses", "#faces-plane [data-point=negative]")
-    wait_for_words(page, "#faces-losses-status", "hard triplet")
+    wait_for_match(page, "#faces-losses-status", "hard triplet")
     spot = page.locator("#faces-plane [data-point=negative] rect").bounding_box()
     x, y = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
     page.mouse.move(x, y)
@@ -78,13 +58,13 @@ def test_points_are_dragged_stepped_and_go_downhill(page_of: Any) -> None:
     page.mouse.move(x + 60, y + 5, steps=4)
     page.mouse.move(x + 190, y + 10, steps=6)
     page.mouse.up()
-    wait_for_words(page, "#faces-losses-status", "easy triplet")
+    wait_for_match(page, "#faces-losses-status", "easy triplet")
     wait_for_address(page, "loss_negative_x=")
     page.focus("#faces-plane [data-point=positive]")
     for _ in range(8):
         page.keyboard.press("Shift+ArrowRight")
         page.wait_for_timeout(60)
-    wait_for_words(page, "#faces-losses-status", "(hard|semi-hard) triplet")
+    wait_for_match(page, "#faces-losses-status", "(hard|semi-hard) triplet")
     assert page.evaluate("document.activeElement.dataset.point") == "positive"  # the focus outlives the redrawing
     before = value_of(page)
     page.click("#faces-step")
@@ -97,39 +77,41 @@ def test_points_are_dragged_stepped_and_go_downhill(page_of: Any) -> None:
 
 def test_mining_picks_triplets_of_the_chosen_anchor(page_of: Any) -> None:
     page = page_of("view=losses&loss_topic=mining&loss_rule=hard", "#faces-losses-panel td")
-    assert wait_for_words(page, "#faces-losses-status", "36 triplets").startswith("Hard mining")
+    assert wait_for_match(page, "#faces-losses-status", "36 triplets").startswith("Hard mining")
     page.focus("#faces-plane [data-point='5']")
     page.keyboard.press("Enter")
-    wait_for_words(page, "#faces-losses-status", "anchor 6")
+    wait_for_match(page, "#faces-losses-status", "anchor 6")
     set_slider(page, "Spread", 0.05)
-    wait_for_words(page, "#faces-losses-status", "36 triplets, 0 of them active")
+    wait_for_match(page, "#faces-losses-status", "36 triplets, 0 of them active")
     wait_for_address(page, "loss_spread=0.05")
     page.get_by_role("radio", name="Semi-hard", exact=True).click()
-    wait_for_words(page, "#faces-losses-status", "Semi-hard mining")
+    wait_for_match(page, "#faces-losses-status", "Semi-hard mining")
 
 
 def test_a_tiny_embedding_is_trained_and_stopped(page_of: Any) -> None:
     page = page_of("view=losses&loss_topic=training", "#faces-digits img")
-    wait_for_words(page, "#faces-losses-status", "Step 0")
+    wait_for_match(page, "#faces-losses-status", "Step 0")
     page.click("#faces-step")
-    wait_for_words(page, "#faces-losses-status", r"Step 1\b")
+    wait_for_match(page, "#faces-losses-status", r"Step 1\b")
     page.click("#faces-play")
-    wait_for_words(page, "#faces-losses-status", r"Step \d\d")
+    wait_for_match(page, "#faces-losses-status", r"Step \d\d")
     page.click("#faces-stop-play")
-    wait_for_words(page, "#faces-losses-status", "Stopped")
+    said = wait_for_match(page, "#faces-losses-status", "Stopped")
     page.wait_for_selector("#faces-losses-panel svg.curve")
+    page.wait_for_timeout(1000)
+    assert words(page, "#faces-losses-status") == said, "no step is made after Stop"
     page.click("#faces-afresh")
-    wait_for_words(page, "#faces-losses-status", "Step 0")
+    wait_for_match(page, "#faces-losses-status", "Step 0")
 
 
 def test_views_of_a_batch_and_its_temperature(page_of: Any, backbone: None) -> None:
     page = page_of("view=simclr", "#faces-matrix td.partner")
-    said = wait_for_words(page, "#faces-simclr-status", r"NT-Xent [\d.]+")
+    said = wait_for_match(page, "#faces-simclr-status", r"NT-Xent [\d.]+")
     assert page.locator("#faces-views figure").count() == 12
     assert page.locator("#faces-matrix td.partner").count() == 8
     before = page.locator("#faces-views img").nth(1).get_attribute("src")
     set_slider(page, "Temperature", 1.0)
-    wait_for_words(page, "#faces-simclr-status", "Temperature 1 ")
+    wait_for_match(page, "#faces-simclr-status", "Temperature 1 ")
     assert words(page, "#faces-simclr-status") != said
     assert page.locator("#faces-views img").nth(1).get_attribute("src") == before  # nothing ran again
     page.click("#faces-draw-views")
@@ -139,7 +121,7 @@ def test_views_of_a_batch_and_its_temperature(page_of: Any, backbone: None) -> N
 def test_search_and_low_shot(page_of: Any, backbone: None, tmp_path: Path) -> None:
     page = page_of("view=retrieval", "#faces-found li")
     page.locator("#faces-pool button").filter(has_text="lion").first.click()
-    wait_for_words(page, "#faces-find-status", "Most like lion")
+    wait_for_match(page, "#faces-find-status", "Most like lion")
     assert page.locator("#faces-found li.hit").count() >= 1
     count = page.locator("#faces-pool button").count()
     good = tmp_path / "red.png"
@@ -150,12 +132,12 @@ def test_search_and_low_shot(page_of: Any, backbone: None, tmp_path: Path) -> No
     with page.expect_file_chooser() as chooser:
         page.click("#faces-add")
     chooser.value.set_files([str(good), str(bad)])
-    wait_for_words(page, "#faces-find-status", "1 left out")
+    wait_for_match(page, "#faces-find-status", "1 left out")
     assert page.locator("#faces-pool button").count() == count + 1
     page.get_by_role("radio", name="Low-shot classes").click()
-    wait_for_words(page, "#faces-find-status", "of 6 classes.*named right")
+    wait_for_match(page, "#faces-find-status", "of 6 classes.*named right")
     wait_for_address(page, "find_topic=lowshot")
     page.click("#faces-clear")
-    wait_for_words(page, "#faces-find-status", "needs two classes")
+    wait_for_match(page, "#faces-find-status", "needs two classes")
     page.click("#faces-again")
-    wait_for_words(page, "#faces-find-status", "of 5 classes.*named right")
+    wait_for_match(page, "#faces-find-status", "of 5 classes.*named right")

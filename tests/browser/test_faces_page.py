@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cvdemo.core import registry
 from cvdemo.core.media import save_picture
+from tests.browser.driving import runs_of, set_slider, skip_without_models, wait_for_words
 
 pytestmark = pytest.mark.browser
 HOSTILE = '<b onclick="x()">Grace</b> ${1+1}'
@@ -19,12 +19,7 @@ HOSTILE = '<b onclick="x()">Grace</b> ${1+1}'
 
 @pytest.fixture(scope="module", autouse=True)
 def _weights() -> None:
-    from cvdemo import tasks
-
-    tasks.load_all()
-    for name in ("compact-face-detector", "compact-faces"):
-        if not registry.availability(registry.get(name)).local:
-            pytest.skip(f"the weights of {name} are not there")
+    skip_without_models("compact-face-detector", "compact-faces")
 
 
 @pytest.fixture(scope="module")
@@ -46,25 +41,8 @@ def open_view(newcomer: Any, server: str, query: str) -> Any:
 
 def says(page: Any, what: str, selector: str) -> str:
     """Wait until a place holds some words; returns all of it."""
-    page.wait_for_function(
-        "([selector, what]) => document.querySelector(selector)?.innerText.includes(what)", arg=[selector, what]
-    )
+    wait_for_words(page, selector, what)
     return str(page.inner_text(selector))
-
-
-def set_slider(page: Any, label: str, value: float) -> None:
-    page.locator("input[type=range]:visible").and_(page.get_by_role("slider", name=re.compile(label))).first.evaluate(
-        "(element, value) => { element.value = value; element.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
-
-
-def runs_of(page: Any) -> int:
-    page.click("#status-pill")
-    page.wait_for_selector("#system-panel td")
-    text = page.inner_text("#system-panel")
-    page.click("#status-pill")
-    return sum(int(found) for found in re.findall(r"(\d+) runs", text))
 
 
 def upload(page: Any, selector: str, paths: list[Path]) -> None:

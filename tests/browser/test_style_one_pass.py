@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cvdemo import tasks
-from cvdemo.core import registry
+from tests.browser.driving import (
+    panned_clip,
+    set_slider,
+    settled,
+    shown,
+    skip_without_models,
+    wait_for_address,
+    wait_for_redraw,
+    wait_for_words,
+)
 
 pytestmark = pytest.mark.browser
 RESULT, STATUS, PLANE, GAN = "#style-pass-result", "#style-pass-status", "#style-gan-plane", "#style-gan-status"
-
-
-def needs(*names: str) -> None:
-    tasks.load_all()
-    for name in names:
-        state = registry.availability(registry.get(name))
-        if not state.ok:
-            pytest.skip(f"{name}: {state.reason}")
 
 
 def opened(newcomer: Any, server: str, query: str = "", viewer: str = RESULT) -> Any:
@@ -30,56 +30,8 @@ def opened(newcomer: Any, server: str, query: str = "", viewer: str = RESULT) ->
     return newcomer.page
 
 
-def shown(page: Any, viewer: str) -> int:
-    return int(page.get_attribute(f"{viewer} .viewer", "data-shown") or 0)
-
-
-def settled(page: Any, viewer: str) -> int:
-    """How often a viewer has changed its picture, once that has stayed the same for two seconds.
-
-    Opening the page may compute twice: for the pictures, and for the settings of the address.
-    """
-    count = -1
-    while count != (now := shown(page, viewer)):
-        count = now
-        page.wait_for_timeout(2000)
-    return count
-
-
-def wait_for_redraw(page: Any, viewer: str, before: int) -> None:
-    page.wait_for_function(
-        "([id, n]) => Number(document.querySelector(id + ' .viewer').dataset.shown || 0) > n", arg=[viewer, before]
-    )
-
-
-def wait_for_words(page: Any, place: str, text: str) -> None:
-    page.wait_for_function("([id, text]) => document.querySelector(id)?.innerText.includes(text)", arg=[place, text])
-
-
-def wait_for_address(page: Any, text: str) -> None:
-    page.wait_for_function("text => window.location.search.includes(text)", arg=text)
-
-
-def set_slider(page: Any, label: str, value: float) -> None:
-    """Move a slider by its handle's own input event, as dragging does."""
-    page.locator("input[type=range]:visible").and_(page.get_by_role("slider", name=re.compile(label))).first.evaluate(
-        "(element, value) => { element.value = value; element.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
-
-
-def moving_clip(path: Path, crowd: np.ndarray, frames: int) -> Path:
-    from cvdemo.core.video import VideoWriter
-
-    with VideoWriter(path, 10, (160, 120)) as writer:
-        for step in range(frames):
-            shift = 300 + 3 * (step % 60)
-            writer.write(np.ascontiguousarray(crowd[300:420, shift : shift + 160]))
-    return path
-
-
 def test_sliders_run_the_decoder_and_networks_are_chosen(newcomer: Any, server: str, tmp_path: Path) -> None:
-    needs("compact-adain", "fast-mosaic")
+    skip_without_models("compact-adain", "fast-mosaic")
     page = opened(newcomer, server, "view=one-pass&pass_size=128&pass_strength=0.8")
     wait_for_words(page, STATUS, "strength 80%")
     count = settled(page, RESULT)
@@ -104,17 +56,17 @@ def test_sliders_run_the_decoder_and_networks_are_chosen(newcomer: Any, server: 
 
 
 def test_a_video_is_stylised_or_stopped(newcomer: Any, server: str, crowd: np.ndarray, tmp_path: Path) -> None:
-    needs("fast-waves")
+    skip_without_models("fast-waves")
     page = opened(newcomer, server, "view=one-pass&pass_network=waves&pass_size=64")
     page.locator("#style").get_by_role("tab", name="Video", exact=True).click()
-    page.set_input_files("#style-clip input[type=file]", moving_clip(tmp_path / "short.mp4", crowd, 5))
+    page.set_input_files("#style-clip input[type=file]", panned_clip(tmp_path / "short.mp4", crowd, 5))
     page.wait_for_selector("#style-clip video")
     page.click("#style-run-video")
     page.wait_for_selector("#style-pass-clip video")
     wait_for_words(page, STATUS, "5 frames")
     wait_for_words(page, STATUS, "smoothed")
     page.locator("#style-clip").get_by_role("button", name="Clear").click()
-    page.set_input_files("#style-clip input[type=file]", moving_clip(tmp_path / "long.mp4", crowd, 400))
+    page.set_input_files("#style-clip input[type=file]", panned_clip(tmp_path / "long.mp4", crowd, 400))
     page.wait_for_selector("#style-clip video")
     page.click("#style-run-video")
     wait_for_words(page, STATUS, "frame ")
@@ -124,7 +76,7 @@ def test_a_video_is_stylised_or_stopped(newcomer: Any, server: str, crowd: np.nd
 
 
 def test_the_webcam_is_stylised(newcomer: Any, server: str) -> None:
-    needs("fast-waves")
+    skip_without_models("fast-waves")
     page = opened(newcomer, server, "view=one-pass&pass_network=waves&pass_size=64")
     page.locator("#style").get_by_role("tab", name="Live", exact=True).click()
     page.locator("#style-camera").get_by_text("Click to Access Webcam").click()

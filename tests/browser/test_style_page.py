@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cvdemo import tasks
-from cvdemo.core import registry
+from tests.browser.driving import set_slider, skip_without_models, wait_for_address, wait_for_words
 
 pytestmark = pytest.mark.browser
 SMALL = "optimise_size=64"
@@ -19,10 +18,7 @@ SMALL = "optimise_size=64"
 
 @pytest.fixture(autouse=True)
 def weights() -> None:
-    tasks.load_all()
-    state = registry.availability(registry.get("compact-vgg"))
-    if not state.ok:
-        pytest.skip(f"the compact encoder: {state.reason}")
+    skip_without_models("compact-vgg")
 
 
 def opened(newcomer: Any, server: str, query: str) -> Any:
@@ -30,22 +26,6 @@ def opened(newcomer: Any, server: str, query: str) -> Any:
     newcomer.page.goto(f"{server}?tab=style&{SMALL}&{query}")
     newcomer.page.wait_for_selector("#style-result .viewer.full")
     return newcomer.page
-
-
-def wait_for_words(page: Any, place: str, text: str) -> None:
-    page.wait_for_function("([id, text]) => document.querySelector(id)?.innerText.includes(text)", arg=[place, text])
-
-
-def wait_for_address(page: Any, text: str) -> None:
-    page.wait_for_function("text => window.location.search.includes(text)", arg=text)
-
-
-def set_slider(page: Any, label: str, value: float) -> None:
-    """Move a slider of the open view by its handle's own input event, as dragging does."""
-    page.locator("input[type=range]:visible").and_(page.get_by_role("slider", name=re.compile(label))).first.evaluate(
-        "(element, value) => { element.value = value; element.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
 
 
 def steps_done(page: Any) -> int:
