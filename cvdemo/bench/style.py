@@ -23,11 +23,12 @@ from cvdemo.core.device import configure_threads, device_title
 from cvdemo.core.engine import Engine
 from cvdemo.core.inputs import example_picture
 from cvdemo.core.registry import ModelSpec
+from cvdemo.style.adain import mix
 from cvdemo.style.features import fitted
 from cvdemo.style.gatys import GatysRun
 from cvdemo.style.models import TASK
-from cvdemo.style.nets.adain_decoder import CHANNELS, STRIDE
-from cvdemo.style.raw import Decode, Encode, adain
+from cvdemo.style.nets.adain_decoder import STRIDE
+from cvdemo.style.raw import Decode, Encode, Encoded, random_features
 from cvdemo.style.settings import StyleSettings
 from cvdemo.style.styles import load_style
 from cvdemo.style.video import FrameStyler
@@ -59,12 +60,12 @@ def time_model(engine: Engine, spec: ModelSpec, rounds: int, steps: Callable[...
             rows["step of the optimisation, 256 px"] = time_calls(job.step, rounds)
     elif kind == "adain":
         pixels = fitted(example_picture(), DECODER_SIZE, multiple=STRIDE)
-        side = DECODER_SIZE // STRIDE
-        features = np.random.default_rng(0).random((CHANNELS, side, side), dtype=np.float32)
-        mean = features.mean((1, 2))
+        features = random_features(DECODER_SIZE)
+        means, deviations = (tuple(how(value, axis=(1, 2)) for value in features) for how in (np.mean, np.std))
+        seen = Encoded(features, means, deviations)
         rows["encode, 384 px"] = time_calls(lambda: engine.run(usable, Encode(pixels)), rounds)
         rows["slider: AdaIN and decoder, 384 px"] = time_calls(
-            lambda: engine.run(usable, Decode(adain(features, mean, mean, 0.7))), rounds
+            lambda: engine.run(usable, Decode(mix(seen, [seen], [1.0], 0.7))), rounds
         )
     else:
         for size in (256, 384):

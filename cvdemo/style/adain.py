@@ -1,8 +1,8 @@
 """Arbitrary style in one forward pass (Huang and Belongie 2017, arXiv:1703.06868), split for the slider.
 
 ``encode`` runs the encoder once a picture. What a style is for AdaIN are the means and deviations of its features: a
-few hundred numbers. ``mix`` makes features of a content, up to four styles and a strength without any network, and the
-decoder makes a picture of them.
+few hundred numbers a layer. ``mix`` makes features of a content, up to four styles and a strength without any network,
+and the decoder makes a picture of them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ from cvdemo.style.raw import Decode, Encode, Encoded, adain
 MOST_STYLES = 4
 
 
-def blended_statistics(styles: Sequence[Encoded], weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted means of the styles' means and deviations, (C,) each.
+Statistics = tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]
+"""Means and deviations, (C,) each, by layer."""
+
+
+def blended_statistics(styles: Sequence[Encoded], weights: Sequence[float]) -> Statistics:
+    """Weighted means of the styles' means and deviations.
 
     AdaIN is linear in both, so this gives exactly what the paper's equation 15 does, the weighted mean of the features
     made with each style. InputError for weights that cannot be used.
@@ -34,15 +38,18 @@ def blended_statistics(styles: Sequence[Encoded], weights: Sequence[float]) -> t
         shares = np.array(shares_of(weights, len(styles)), np.float32)
     except ValueError as error:
         raise InputError(f"The styles cannot be blended like that: {error}.", hint="Raise one weight.") from error
-    mean = np.stack([style.mean for style in styles])
-    deviation = np.stack([style.deviation for style in styles])
-    return shares @ mean, shares @ deviation
+    means = tuple(shares @ np.stack(of_layer) for of_layer in zip(*(style.mean for style in styles)))
+    deviations = tuple(shares @ np.stack(of_layer) for of_layer in zip(*(style.deviation for style in styles)))
+    return means, deviations
 
 
-def mix(content: Encoded, styles: Sequence[Encoded], weights: Sequence[float], strength: float) -> np.ndarray:
-    """Features (C, h, w) float32 with the blended styles' statistics; no network."""
-    mean, deviation = blended_statistics(styles, weights)
-    return adain(content.features, mean, deviation, strength)
+def mix(
+    content: Encoded, styles: Sequence[Encoded], weights: Sequence[float], strength: float
+) -> tuple[np.ndarray, ...]:
+    """Features (C, h, w) float32 by layer, with the blended styles' statistics; no network."""
+    means, deviations = blended_statistics(styles, weights)
+    layers = zip(content.features, means, deviations, zip(content.mean, content.deviation))
+    return tuple(adain(features, mean, deviation, strength, own) for features, mean, deviation, own in layers)
 
 
 def encode(
@@ -55,8 +62,8 @@ def encode(
 
 
 def decode(
-    engine: Engine, features: np.ndarray, *, user: str = "", cancel: threading.Event | None = None
+    engine: Engine, features: tuple[np.ndarray, ...], *, user: str = "", cancel: threading.Event | None = None
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """The picture of features, (8 h, 8 w, 3) uint8, and milliseconds by stage."""
+    """The picture of features by layer, (8 h, 8 w, 3) uint8, and milliseconds by stage."""
     ran = engine.run(ADAIN, Decode(features), user=user, cancel=cancel)
     return ran.output, ran.stages

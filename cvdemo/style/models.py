@@ -94,12 +94,12 @@ register(
         tier="compact",
         title="Arbitrary style, AdaIN (ships with cvdemo)",
         family="one forward pass, any style",
-        architecture="compact VGG encoder to relu4_1, adaptive instance normalisation, mirrored decoder",
+        architecture="compact VGG encoder to relu4_1, AdaIN at three layers, mirrored decoder",
         year=2017,
         paper="Huang and Belongie, Arbitrary Style Transfer in Real-time, arXiv:1703.06868",
         lecture="deck 003: real-time arbitrary style transfer",
-        parameters=1_416_803,
-        gflops=3.94,  # content and style at 256 x 256 and one decoding
+        parameters=1_428_467,
+        gflops=4.01,  # content and style at 256 x 256 and one decoding
         licence="MIT",
         input="RGB in [0, 1], sides multiples of 8 from 32 pixels",
         weights=WeightsFile("compact_adain_decoder.safetensors"),

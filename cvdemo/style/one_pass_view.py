@@ -148,9 +148,9 @@ def statistics_html(seen: Look, settings: OnePassSettings, weights: Sequence[flo
             '<p class="hint">This network was trained for its one style and has no statistics to replace. Choose “Any '
             "style” to see them.</p>"
         )
-    own = inference.encoded.deviation
+    own = inference.encoded.deviation[-1]
     shares = list(weights) if weights is not None else [1.0] * len(inference.styles)
-    _, target = adain.blended_statistics(inference.styles, shares)
+    target = adain.blended_statistics(inference.styles, shares)[1][-1]
     order = np.argsort(target)
     mixed = (1 - settings.strength) * own + settings.strength * target
     lines = [Line(name, values[order].tolist()) for name, values in zip(LINES, (own, target, mixed))]

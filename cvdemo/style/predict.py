@@ -104,7 +104,7 @@ def infer(
     for style in small:
         found, _, more = adain.encode(engine, style, max(style.shape[:2]), user=user, cancel=cancel)
         # Of a style only the statistics are needed, a thousandth of its features.
-        kept.append(Encoded(found.features[:, :0], found.mean, found.deviation))
+        kept.append(Encoded((), found.mean, found.deviation))
         for stage, ms in more.items():
             stages[stage] = stages.get(stage, 0.0) + ms
     statistics = engine.statistics().last_runs

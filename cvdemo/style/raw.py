@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cvdemo.core.context import RunContext
 from cvdemo.core.inputs import example_picture
 from cvdemo.style.features import activations, fitted, layers_of, to_pixels, to_tensor
 from cvdemo.style.losses import statistics
 from cvdemo.style.nets import transformer_net
-from cvdemo.style.nets.adain_decoder import CHANNELS, LAYER, STRIDE
+from cvdemo.style.nets.adain_decoder import CHANNELS, STRIDE, encoded
 
 EXAMPLE_SIZE = 256
 AGREE_FEATURES = 0.02
@@ -30,21 +29,22 @@ class Encode:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """A picture seen by the encoder at relu4_1.
+    """A picture seen by the encoder, by ``LAYERS``, shallow to deep.
 
-    features: (C, h, w) float32.   mean, deviation: (C,) float32, over the positions.
+    features: (C, h, w) float32 each, none where only the statistics are kept.   mean, deviation: (C,) float32 each,
+    over the positions.
     """
 
-    features: np.ndarray
-    mean: np.ndarray
-    deviation: np.ndarray
+    features: tuple[np.ndarray, ...]
+    mean: tuple[np.ndarray, ...]
+    deviation: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Decode:
-    """Ask the AdaIN network for the picture of features (C, h, w) float32."""
+    """Ask the AdaIN network for the picture of features (C, h, w) float32, by ``LAYERS``."""
 
-    features: np.ndarray
+    features: tuple[np.ndarray, ...]
 
 
 def run_encoder(network: Any, picture: Any, context: RunContext) -> dict[str, np.ndarray]:
@@ -61,11 +61,12 @@ def run_adain(network: Any, asked: Encode | Decode, context: RunContext) -> Enco
     if isinstance(asked, Encode):
         with context.stage("encoder"), context.autocast():
             x = context.tensor(to_tensor(asked.pixels))
-            found = network.encoder.activations(x, [LAYER])[LAYER].float()
-            mean, deviation = statistics(found)
-        return Encoded(*(value[0].cpu().numpy() for value in (found, mean, deviation)))
+            found = [value.float() for value in encoded(network.encoder, x)]
+            of_layers = [statistics(value) for value in found]
+        mean, deviation = ([pair[place] for pair in of_layers] for place in range(2))
+        return Encoded(*(tuple(value[0].cpu().numpy() for value in values) for values in (found, mean, deviation)))
     with context.stage("decoder"), context.autocast():
-        x = network.decoder(context.tensor(torch.from_numpy(asked.features)[None]))
+        x = network.decoder([context.tensor(torch.from_numpy(value)[None]) for value in asked.features])
     return to_pixels(x)
 
 
@@ -88,9 +89,16 @@ def example_small() -> np.ndarray:
 
 def example_decode() -> Decode:
     """Features as large as those of a 384x384 picture: decoding is what has to be fast."""
-    side = 384 // STRIDE
+    return Decode(random_features(384))
+
+
+def random_features(size: int) -> tuple[np.ndarray, ...]:
+    """Numbers in the place of the features of a picture of ``size`` x ``size`` pixels."""
     generator = torch.Generator().manual_seed(0)
-    return Decode(torch.randn((CHANNELS, side, side), generator=generator).abs().numpy())
+    sides = [size // STRIDE << shift for shift in reversed(range(len(CHANNELS)))]
+    return tuple(
+        torch.randn((width, side, side), generator=generator).abs().numpy() for width, side in zip(CHANNELS, sides)
+    )
 
 
 def agree_features(reference: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
@@ -108,19 +116,20 @@ def agree_pictures(reference: np.ndarray, other: np.ndarray) -> bool:
     return float(np.abs(reference.astype(np.int16) - other.astype(np.int16)).mean()) <= AGREE_PIXELS
 
 
-def adain(content: np.ndarray, mean: np.ndarray, deviation: np.ndarray, strength: float = 1.0) -> np.ndarray:
+def adain(
+    content: np.ndarray, mean: np.ndarray, deviation: np.ndarray, strength: float = 1.0,
+    own: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:  # fmt: skip
     """Adaptive instance normalisation: the content's features with other means and deviations.
 
     (1 - s) c + s (sigma (c - mu(c)) / sigma(c) + mu), Huang and Belongie 2017, equations 8 and 14.
-    content: (C, h, w) float32; mean, deviation: (C,).   strength: s, 0 to 1.
+    content: (C, h, w) float32; mean, deviation: (C,).   strength: s, 0 to 1.   own: the content's mean and deviation,
+    where they are known.
     """
-    own_mean = content.mean((1, 2), keepdims=True)
-    own = np.sqrt(content.var((1, 2), keepdims=True) + 1e-5)
-    gain = (1 - strength) + strength * deviation[:, None, None] / own
-    shift = strength * (mean[:, None, None] - deviation[:, None, None] / own * own_mean)
-    return (content * gain + shift).astype(np.float32)
-
-
-def features_of(network: Any, x: Tensor) -> Tensor:
-    """(B, C, h, w) at the layer that AdaIN works on."""
-    return network.activations(x, [LAYER])[LAYER]
+    own_mean, own_deviation = own or (content.mean((1, 2)), content.std((1, 2)))
+    ratio = deviation / np.sqrt(own_deviation**2 + 1e-5)
+    gain = (1 - strength) + strength * ratio
+    shift = strength * (mean - ratio * own_mean)
+    result = content * gain.astype(np.float32)[:, None, None]
+    result += shift.astype(np.float32)[:, None, None]
+    return result

@@ -4,9 +4,10 @@
 [--styles FOLDER]``
 
 As in Huang and Belongie 2017 (arXiv:1703.06868): the encoder is fixed, the decoder's picture of t = AdaIN(content,
-style) must have the features t again (content loss) and the style's filter statistics at relu1_1 to relu4_1 and its
-colours (style loss), both relative here (``losses``). A photo that was only encoded must come back pixel by pixel
-(identity loss, Park and Lee 2019, arXiv:1812.02342): without it, minutes of training end in dazzling patterns.
+style) must have the features t again (content loss, at relu4_1) and the style's filter statistics at relu1_1 to
+relu4_1 and its colours (style loss), both relative here (``losses``). A photo that was only encoded must come back
+pixel by pixel (identity loss, Park and Lee 2019, arXiv:1812.02342): without it, minutes of training end in dazzling
+patterns.
 Content: photos from the packs. Style: pictures drawn by the program, and crops of those in ``--styles``.
 ``compact_adain_decoder.safetensors`` in the output folder is what ships.
 """
@@ -26,7 +27,7 @@ from cvdemo.classification.train import Pack
 from cvdemo.core import training, weights
 from cvdemo.core.errors import CvDemoError
 from cvdemo.style import losses
-from cvdemo.style.nets.adain_decoder import LAYER, AdaInDecoder
+from cvdemo.style.nets.adain_decoder import LAYERS, AdaInDecoder, encoded
 from cvdemo.style.nets.compact_vgg import CompactVgg
 from cvdemo.style.training_data import ContentMaker, StyleMaker, tensor
 
@@ -42,8 +43,8 @@ class DecoderOnly(nn.Module):
         super().__init__()
         self.decoder = AdaInDecoder()
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.decoder(x)
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        return self.decoder(features)
 
 
 def load_encoder(path: Path, device: torch.device) -> CompactVgg:
@@ -57,7 +58,7 @@ def adain(content: Tensor, style: Tensor) -> Tensor:
     """Features (B, C, h, w) of the content with the style's statistics."""
     mean, deviation = losses.statistics(content)
     to_mean, to_deviation = losses.statistics(style)
-    scaled = (content - mean[..., None, None]) / (deviation[..., None, None] + 1e-5)
+    scaled = (content - mean[..., None, None]) / (deviation[..., None, None].square() + 1e-5).sqrt()
     return scaled * to_deviation[..., None, None] + to_mean[..., None, None]
 
 
@@ -76,12 +77,12 @@ class AdaInLoss:
         content, style = (tensor(pictures, device) for pictures in batch)
         with torch.no_grad():
             of_style = self.encoder.activations(style, STYLE_LAYERS)
-            of_content = self.encoder.activations(content, [LAYER])[LAYER]
-            aim = adain(of_content, of_style[LAYER])
+            of_content = encoded(self.encoder, content)
+            aims = [adain(value, of_style[name]) for name, value in zip(LAYERS, of_content)]
             statistics = {name: losses.statistics(of_style[name]) for name in STYLE_LAYERS}
-        made, same = network(torch.cat([aim, of_content])).chunk(2)
+        made, same = network([torch.cat(pair) for pair in zip(aims, of_content)]).chunk(2)
         seen = self.encoder.activations(made, STYLE_LAYERS)
-        content_term = losses.relative_square(seen[LAYER], aim)
+        content_term = losses.relative_square(seen[LAYERS[-1]], aims[-1])
         style_term = losses.statistics_loss(seen, statistics)
         colours = losses.colour_loss(made, style)
         identity = (same - content).square().mean()

@@ -16,38 +16,47 @@ def rng():
 
 
 def encoded(rng, spread=1.0, height=6):
-    features = (rng.random((5, height, 7)) * spread).astype(np.float32)
-    return Encoded(features, features.mean((1, 2)), features.std((1, 2)))
+    """Two layers, the deeper one with five channels of half the size."""
+    features = tuple((rng.random(shape) * spread).astype(np.float32) for shape in ((3, 2 * height, 14), (5, height, 7)))
+    return Encoded(
+        features, tuple(value.mean((1, 2)) for value in features), tuple(value.std((1, 2)) for value in features)
+    )
+
+
+def deepest(seen):
+    """Features, mean and deviation of the deeper layer."""
+    return seen.features[-1], seen.mean[-1], seen.deviation[-1]
 
 
 def test_the_result_has_the_styles_statistics(rng):
-    content, style = encoded(rng), encoded(rng, 4.0, 9)
-    found = normalised(content.features, style.mean, style.deviation)
-    assert np.allclose(found.mean((1, 2)), style.mean, atol=1e-4)
-    assert np.allclose(found.std((1, 2)), style.deviation, atol=1e-3)
+    (content, *_), (_, mean, deviation) = deepest(encoded(rng)), deepest(encoded(rng, 4.0, 9))
+    found = normalised(content, mean, deviation)
+    assert np.allclose(found.mean((1, 2)), mean, atol=1e-4)
+    assert np.allclose(found.std((1, 2)), deviation, atol=1e-3)
     for channel in range(5):  # and is the content, filter by filter
-        one, other = content.features[channel].ravel(), found[channel].ravel()
+        one, other = content[channel].ravel(), found[channel].ravel()
         assert np.corrcoef(one, other)[0, 1] == pytest.approx(1, abs=1e-5)
 
 
 def test_against_the_papers_equation(rng):
-    content, style = encoded(rng), encoded(rng, 3.0)
-    x = content.features.astype(np.float64)
-    expected = np.stack(
-        [style.deviation[c] * (x[c] - x[c].mean()) / np.sqrt(x[c].var() + 1e-5) + style.mean[c] for c in range(5)]
-    )
-    assert np.allclose(normalised(content.features, style.mean, style.deviation), expected, atol=1e-4)
-    half = normalised(content.features, style.mean, style.deviation, 0.5)
+    (content, own_mean, own_deviation), (_, mean, deviation) = deepest(encoded(rng)), deepest(encoded(rng, 3.0))
+    x = content.astype(np.float64)
+    expected = np.stack([deviation[c] * (x[c] - x[c].mean()) / np.sqrt(x[c].var() + 1e-5) + mean[c] for c in range(5)])
+    assert np.allclose(normalised(content, mean, deviation), expected, atol=1e-4)
+    assert np.allclose(normalised(content, mean, deviation, own=(own_mean, own_deviation)), expected, atol=1e-4)
+    half = normalised(content, mean, deviation, 0.5)
     assert np.allclose(half, 0.5 * x + 0.5 * expected, atol=1e-4)
-    assert np.allclose(normalised(content.features, style.mean, style.deviation, 0.0), x, atol=1e-6)
+    assert np.allclose(normalised(content, mean, deviation, 0.0), x, atol=1e-6)
 
 
 def test_blended_statistics_give_the_blend_of_the_results(rng):
     content, styles = encoded(rng), [encoded(rng, spread) for spread in (1, 2, 5)]
     weights = [1, 2, 5]
-    each = [normalised(content.features, style.mean, style.deviation) for style in styles]
-    expected = sum(w / 8 * one for w, one in zip(weights, each))
-    assert np.allclose(adain.mix(content, styles, weights, 1.0), expected, atol=1e-4)
+    found = adain.mix(content, styles, weights, 1.0)
+    assert [value.shape for value in found] == [(3, 12, 14), (5, 6, 7)]
+    for layer, value in enumerate(found):
+        each = [normalised(content.features[layer], style.mean[layer], style.deviation[layer]) for style in styles]
+        assert np.allclose(value, sum(w / 8 * one for w, one in zip(weights, each)), atol=1e-4)
 
 
 @pytest.mark.parametrize("weights", [[0, 0], [1], [-1, 2]])
@@ -58,8 +67,8 @@ def test_unusable_blends(rng, weights):
 
 def test_a_flat_filter_stays_finite(rng):
     flat = np.zeros((5, 4, 4), np.float32)
-    style = encoded(rng)
-    assert np.isfinite(normalised(flat, style.mean, style.deviation)).all()
+    _, mean, deviation = deepest(encoded(rng))
+    assert np.allclose(normalised(flat, mean, deviation), mean[:, None, None])
 
 
 def test_the_slider_runs_the_decoder_only(engine, content, style):

@@ -75,7 +75,7 @@ def test_what_adain_changes_is_drawn_of_every_channel(counted, picture, styles):
     seen = view.look(picture, styles, settings, "")
     text = view.statistics_html(seen, settings, (1.0, 1.0))
     assert text.count("<polyline") == 3
-    assert f"all {len(seen.inference.encoded.mean)}" in text
+    assert f"all {len(seen.inference.encoded.mean[-1])}" in text
 
 
 def test_what_the_networks_are_asked_for_decides_what_is_remembered(picture, styles):

@@ -12,7 +12,7 @@ from cvdemo.core.errors import InputError
 from cvdemo.core.registry import get
 from cvdemo.core.weights import apply_state, joined_state, load_state
 from cvdemo.style import losses, train_adain, train_encoder, train_fast, training_data
-from cvdemo.style.nets.adain_decoder import LAYER, AdaInNetwork
+from cvdemo.style.nets.adain_decoder import AdaInNetwork, encoded
 from cvdemo.style.nets.compact_vgg import LAYERS, CompactVgg, VggClassifier, mean_activations
 from cvdemo.style.nets.transformer_net import TransformerNet
 from cvdemo.style.raw import adain as numpy_adain
@@ -113,7 +113,7 @@ def test_a_photo_that_was_only_encoded_must_come_back(encoder_file):
     total, figures = train_adain.AdaInLoss(encoder, 2.0, 10.0, 0.01)(network, batch)
     with torch.no_grad():
         x = torch.from_numpy(batch[0]).permute(0, 3, 1, 2).float() / 255
-        back = network(encoder.activations(x, [LAYER])[LAYER])
+        back = network(encoded(encoder, x))
     assert figures["identity"] == pytest.approx(float((back - x).square().mean()), rel=1e-4)
     assert float(total - without) == pytest.approx(10 * figures["identity"], rel=1e-3)
 
