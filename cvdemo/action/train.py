@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    checkpoint = args.out / "checkpoint.pt"
+    checkpoint = args.out / training.CHECKPOINT
     try:
         job: Job = importlib.import_module(NETS[args.net]).job(args)
         trainer = training.Trainer(

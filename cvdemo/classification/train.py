@@ -182,12 +182,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     trainer = training.Trainer(CompactClassifier(), torch.device(args.device), args.minutes * 60, args.rate)
-    checkpoint = args.out / "checkpoint.pt"
     try:
         packs = [Pack.open(text) for text in args.pack]
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
-        elif args.start:
+        if not trainer.begin(args.out) and args.start:
             # Of a classifier everything is taken over, of another network what they share.
             whole = any(name.startswith("widen.") for name in weights.load_state(args.start))
             trainer.start_from(args.start, prefix="" if whole else "backbone.")

@@ -110,15 +110,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = training.Trainer(
         network, torch.device(args.device), args.minutes * 60, args.rate, weight_decay=0.05, average_decay=0.999
     )
-    checkpoint = args.out / "checkpoint.pt"
     try:
         faces, held_back = load_faces(args.fer2013 / "train"), load_faces(args.fer2013 / "validation")
         if args.ckplus:
             faces += load_faces(args.ckplus)
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
-        elif args.start:
-            trainer.start_from(args.start)
+        trainer.begin(args.out, args.start)
     except CvDemoError as error:
         sys.exit(str(error))
     print(f"{len(faces)} faces, from step {trainer.step}", file=sys.stderr)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from cvdemo.core import weights
 
 LossFn = Callable[[nn.Module, Any], tuple[Tensor, dict[str, float]]]
+CHECKPOINT = "checkpoint.pt"
 LOG_EVERY, SAVE_EVERY_S = 50, 240.0
 
 
@@ -161,7 +162,7 @@ class Trainer:
             "clock": {"elapsed": self.elapsed, "step": self.step, "pictures": self.pictures},
         }
         torch.save(state, folder / "checkpoint.tmp")
-        os.replace(folder / "checkpoint.tmp", folder / "checkpoint.pt")
+        os.replace(folder / "checkpoint.tmp", folder / CHECKPOINT)
         shipped = {
             name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
             for name, value in self.averaged_state().items()
@@ -179,6 +180,19 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         clock = state["clock"]
         self.elapsed, self.step, self.pictures = clock["elapsed"], clock["step"], clock["pictures"]
+
+    def begin(self, folder: Path, start: Path | None = None) -> bool:
+        """Continue from the checkpoint in ``folder``, else from our own weights in ``start`` where they are given.
+
+        Returns whether there was a checkpoint. Raises WeightsError when the weights do not fit.
+        """
+        checkpoint = folder / CHECKPOINT
+        if checkpoint.exists():
+            self.resume(checkpoint)
+            return True
+        if start is not None:
+            self.start_from(start)
+        return False
 
     def start_from(self, path: Path, prefix: str = "") -> None:
         """Start from earlier weights of our own (safetensors) instead of random ones; the clock starts at zero.

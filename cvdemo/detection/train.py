@@ -104,16 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     trainer = training.Trainer(CompactDetector(), torch.device(args.device), args.minutes * 60, args.rate)
-    checkpoint = args.out / "checkpoint.pt"
     try:
         cache = PictureCache(args.cache or args.out / "cache", args.source, args.side)
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
-        else:
-            if args.start:
-                trainer.start_from(args.start)
-            if args.backbone:
-                trainer.start_from(args.backbone, prefix="backbone.")
+        resumed = trainer.begin(args.out, args.start)
+        if args.backbone and not resumed:
+            trainer.start_from(args.backbone, prefix="backbone.")
     except CvDemoError as error:
         sys.exit(str(error))
     print(f"{len(cache.examples)} pictures, from step {trainer.step}", file=sys.stderr)

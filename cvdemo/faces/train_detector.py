@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     network = CompactFaceDetector()
-    checkpoint = args.out / "checkpoint.pt"
+    checkpoint = args.out / training.CHECKPOINT
     examples: list[Example] = []
     try:
         for labels, root, ids in args.source:

@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    checkpoint = args.out / "checkpoint.pt"
+    checkpoint = args.out / training.CHECKPOINT
     device = torch.device(args.device)
     try:
         examples, held, classes = gather(args.pack, args.apart_from, args.alike)

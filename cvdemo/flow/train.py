@@ -126,7 +126,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = RECIPES[args.net]
     phases = continued(recipe.phases) if args.start else recipe.phases
     phases = scaled(phases, args.batch / phases[0].batch) if args.batch else phases
-    checkpoint = args.out / "checkpoint.pt"
     try:
         photos = load_photos(args.photos, args.cache or args.out / "cache")
         trainer = training.Trainer(
@@ -137,10 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             average_decay=AVERAGE_DECAY,
             weight_decay=0.01,
         )
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
-        elif args.start:
-            trainer.start_from(args.start)
+        trainer.begin(args.out, args.start)
     except CvDemoError as error:
         sys.exit(str(error))
     if args.net == "raft":  # instance normalisation is twice as fast, backwards ten times, in the plain layout

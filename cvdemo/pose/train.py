@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     recipe = RECIPES[args.net]
     network = recipe.build()
-    checkpoint = args.out / "checkpoint.pt"
+    checkpoint = args.out / training.CHECKPOINT
     examples: list[Example] = []
     try:
         for source in args.source:

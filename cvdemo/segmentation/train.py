@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     device = torch.device(args.device)
     trainer = training.Trainer(CompactUNet(len(recipe.classes)), device, args.minutes * 60, args.rate)
-    checkpoint = args.out / "checkpoint.pt"
+    checkpoint = args.out / training.CHECKPOINT
     try:
         exact = [replace(source, exact=True) for source in args.exact or []]
         examples = load_examples(args, recipe, [*(args.source or []), *exact])

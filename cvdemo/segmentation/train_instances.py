@@ -145,14 +145,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     device = torch.device(args.device)
     trainer = training.Trainer(MaskBranch(), device, args.minutes * 60, args.rate, average_decay=AVERAGE_DECAY)
-    checkpoint = args.out / "checkpoint.pt"
     try:
         loss_of = Loss(load_detector(args.detector), device)
         examples = load_examples(args)
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
-        elif args.start:
-            trainer.start_from(args.start)
+        trainer.begin(args.out, args.start)
         maker = InstanceBatchMaker(examples, args.seed + trainer.step, LONG_SIDE)
     except CvDemoError as error:
         sys.exit(str(error))

@@ -113,13 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = training.Trainer(
         DecoderOnly(), torch.device(args.device), args.minutes * 60, args.rate, weight_decay=0.0, average_decay=0.998
     )
-    checkpoint = args.out / "checkpoint.pt"
     try:
         encoder = load_encoder(args.encoder, trainer.device)
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
-        elif args.start:
-            trainer.start_from(args.start)
+        trainer.begin(args.out, args.start)
         contents = ContentMaker([Pack.open(text) for text in args.pack], args.seed + trainer.step)
         styles = StyleMaker(args.seed + trainer.step + 1, folder=args.styles)
     except CvDemoError as error:

@@ -60,13 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     trainer = training.Trainer(VggClassifier(), torch.device(args.device), args.minutes * 60, args.rate)
-    checkpoint = args.out / "checkpoint.pt"
     try:
         packs = [Pack.open(text) for text in args.pack]
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
-        elif args.start:
-            trainer.start_from(args.start)
+        trainer.begin(args.out, args.start)
     except CvDemoError as error:
         sys.exit(str(error))
     print(f"{sum(len(pack) for pack in packs)} crops, from step {trainer.step}", file=sys.stderr)

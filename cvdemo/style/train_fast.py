@@ -87,15 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = training.Trainer(
         TransformerNet(), torch.device(args.device), args.minutes * 60, args.rate, weight_decay=0.0, average_decay=0.998
     )
-    checkpoint = args.out / "checkpoint.pt"
     try:
         encoder = load_encoder(args.encoder, trainer.device)
         style = load_style(args.style) if args.style in STYLES else read_picture(args.style).pixels
         loss = FastLoss(encoder, fitted(style, args.style_size), args.style_weight, args.tv_weight)
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
-        elif args.start:
-            trainer.start_from(args.start)
+        trainer.begin(args.out, args.start)
         contents = ContentMaker([Pack.open(text) for text in args.pack], args.seed + trainer.step)
     except CvDemoError as error:
         sys.exit(str(error))

@@ -130,6 +130,24 @@ def test_earlier_weights_start_a_new_run_and_foreign_ones_do_not(tmp_path):
         ours.start_from(tmp_path / "other.safetensors")
 
 
+def test_a_checkpoint_comes_before_earlier_weights(tmp_path):
+    earlier = tmp_path / "earlier.safetensors"
+    save_file({name: torch.zeros_like(value) for name, value in network().state_dict().items()}, earlier)
+    fresh = trainer()
+    before = {name: value.clone() for name, value in fresh.network.state_dict().items()}
+    assert not fresh.begin(tmp_path)
+    assert all(torch.equal(value, before[name]) for name, value in fresh.network.state_dict().items())
+    assert not fresh.begin(tmp_path, earlier)
+    assert not fresh.network.state_dict()["head.weight"].any()
+    begun = trainer()
+    begun.step = 7
+    begun.save(tmp_path, "net.safetensors")
+    resumed = trainer()
+    assert resumed.begin(tmp_path, earlier)
+    assert resumed.step == 7
+    assert resumed.network.state_dict()["head.weight"].any()
+
+
 def test_one_part_can_come_from_another_network(tmp_path):
     state = {"body." + name: torch.full_like(v, 2) for name, v in network()["body"].state_dict().items()}
     save_file(state | {"another.head": torch.zeros(7)}, tmp_path / "other.safetensors")
