@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cvdemo.classification.evaluate import ProgressLine, summarise
+from cvdemo.classification.evaluate import summarise
 from cvdemo.core.errors import InputError
-from cvdemo.core.report import hand_over
+from cvdemo.core.report import ProgressLine, hand_over
 
 STILLS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 CLIPS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".gif", ".ogv"})

@@ -8,8 +8,6 @@ prints in the same way.
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +17,7 @@ import numpy as np
 from cvdemo.classification.labels import IMAGENET_CLASSES, INDEX_OF_WORDNET
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.media import read_picture
-from cvdemo.core.report import hand_over
+from cvdemo.core.report import ProgressLine, hand_over
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Report = Callable[[int, int], None]
@@ -214,22 +212,6 @@ def run_emotion(args: argparse.Namespace) -> int:
     result = evaluate_emotion(args.images, model.name, progress=ProgressLine())
     hand_over(result, args.json, table(result))
     return 0
-
-
-class ProgressLine:
-    """A line on the error output every few seconds: pictures done and time left."""
-
-    def __init__(self, seconds: float = 5.0) -> None:
-        self.seconds = seconds
-        self.start = self.last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done < total and now - self.last < self.seconds:
-            return
-        self.last = now
-        left = f", about {(now - self.start) / done * (total - done):.0f} s left" if 0 < done < total else ""
-        print(f"{done} of {total} pictures{left}", file=sys.stderr, flush=True)
 
 
 def table(result: Mapping[str, Any]) -> str:

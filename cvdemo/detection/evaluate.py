@@ -9,8 +9,7 @@ import argparse
 import json
 import math
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +18,7 @@ import numpy as np
 
 from cvdemo.core.errors import InputError
 from cvdemo.core.media import read_picture
-from cvdemo.core.report import hand_over
+from cvdemo.core.report import ProgressLine, hand_over, locate
 from cvdemo.detection.candidates import Detections
 from cvdemo.detection.coco_evaluation import coco_metrics
 from cvdemo.detection.labels import NAME_OF_ID
@@ -143,25 +142,6 @@ def _choose(data: DataSet, ids: Iterable[Any] | None, source: str) -> list[Any]:
     return sorted(chosen)
 
 
-def _locate(data: DataSet, ids: Sequence[Any], folder: Path, skip_missing: bool) -> dict[Any, Path]:
-    """Where each picture lies: by its file_name under the folder, or by the last part of it."""
-    found: dict[Any, Path] = {}
-    missing = []
-    for id_ in ids:
-        name = data.pictures[id_]["file_name"]
-        places = [place for place in (folder / name, folder / Path(name).name) if place.is_file()]
-        if places:
-            found[id_] = places[0]
-        else:
-            missing.append(name)
-    if missing and (not skip_missing or not found):
-        raise InputError(
-            f"{len(missing)} of {len(ids)} pictures are not in {folder}, the first: {', '.join(missing[:3])}.",
-            hint="Check --images, or go on without them by --skip-missing." if found else "Check --images.",
-        )
-    return found
-
-
 def evaluate(
     annotations: Path,
     images: Path,
@@ -188,7 +168,7 @@ def evaluate(
     """
     data = read_annotations(Path(annotations))
     chosen = _choose(data, ids, Path(annotations).name)
-    paths = _locate(data, chosen, Path(images), skip_missing)
+    paths = locate({id_: data.pictures[id_]["file_name"] for id_ in chosen}, Path(images), skip_missing)
     results: list[dict[str, Any]] = []
     for done, (id_, path) in enumerate(paths.items()):
         if progress is not None:
@@ -255,7 +235,13 @@ def run(args: argparse.Namespace) -> int:
             )
             break
     result = evaluate(
-        args.annotations, args.images, predict, ids, model=model, skip_missing=args.skip_missing, progress=_Progress()
+        args.annotations,
+        args.images,
+        predict,
+        ids,
+        model=model,
+        skip_missing=args.skip_missing,
+        progress=ProgressLine(),
     )
     hand_over(result, args.json, _table(result))
     return 0
@@ -274,22 +260,6 @@ def _predictor(
         return filter_and_suppress(raw.candidates, score_threshold=score_floor, **options)[0]
 
     return name, detect
-
-
-class _Progress:
-    """A line on the error output every few seconds: pictures done and time left."""
-
-    def __init__(self, seconds: float = 5.0) -> None:
-        self.seconds = seconds
-        self.start = self.last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done < total and now - self.last < self.seconds:
-            return
-        self.last = now
-        left = f", about {(now - self.start) / done * (total - done):.0f} s left" if 0 < done < total else ""
-        print(f"{done} of {total} pictures{left}", file=sys.stderr, flush=True)
 
 
 def _table(result: Mapping[str, Any]) -> str:

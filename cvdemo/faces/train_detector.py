@@ -11,7 +11,6 @@ restrict a source to a split. Schedule, checkpoints and options as in every reci
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from cvdemo.core import training, weights
 from cvdemo.core.errors import CvDemoError
 from cvdemo.detection.losses import Targets
+from cvdemo.detection.train import parse_source
 from cvdemo.faces.losses import FaceTargets, face_loss
 from cvdemo.faces.nets.face_detector import CompactFaceDetector, cell_centres, flatten_levels
 from cvdemo.faces.training_data import BatchMaker, Example, load_source
@@ -83,19 +83,6 @@ def borrow(network: nn.Module, path: Path) -> int:
         for name, value in fits.items():
             own[name].copy_(value)
     return len(fits)
-
-
-def parse_source(text: str) -> tuple[Path, Path, set[int] | None]:
-    """``labels.json:folder[:ids.json#key]`` -> (labels, folder, ids or None)."""
-    parts = text.split(":")
-    if len(parts) not in (2, 3):
-        raise argparse.ArgumentTypeError(f"{text!r} is not LABELS.json:FOLDER or LABELS.json:FOLDER:IDS.json#KEY")
-    ids = None
-    if len(parts) == 3:
-        file, _, key = parts[2].partition("#")
-        listed = json.loads(Path(file).read_text())
-        ids = set(listed[key] if key else listed)
-    return Path(parts[0]), Path(parts[1]), ids
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from cvdemo.core.errors import InputError
 from cvdemo.core.media import read_picture
-from cvdemo.core.report import hand_over
+from cvdemo.core.report import hand_over, locate
 from cvdemo.detection.evaluate import DataSet, read_annotations, read_ids
 from cvdemo.detection.nms import iou_matrix
 from cvdemo.pose.metrics import coco_keypoint_metrics, head_sizes, oks, pck, torso_diagonals
@@ -103,7 +103,9 @@ def evaluate(
     people: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for row in data.objects:
         people[row["image_id"]].append(row)
-    paths, skipped = _locate(data, _chosen(data, people, ids, annotations.name), images, skip_missing)
+    chosen = _chosen(data, people, ids, annotations.name)
+    paths = locate({id_: data.pictures[id_]["file_name"] for id_ in chosen}, images, skip_missing)
+    skipped = len(chosen) - len(paths)
     matched, results = _Matched(), []
     for done, (id_, path) in enumerate(paths.items()):
         if progress is not None:
@@ -182,25 +184,6 @@ def _chosen(data: DataSet, people: Mapping[Any, Any], ids: Iterable[Any] | None,
             hint="The ids must be those of the annotation file's images.",
         )
     return sorted(chosen)
-
-
-def _locate(data: DataSet, ids: Sequence[Any], folder: Path, skip_missing: bool) -> tuple[dict[Any, Path], int]:
-    """Where each picture lies, by its file_name under the folder or the last part of it; and how many are missing."""
-    found: dict[Any, Path] = {}
-    missing = []
-    for id_ in ids:
-        name = data.pictures[id_]["file_name"]
-        places = [place for place in (folder / name, folder / Path(name).name) if place.is_file()]
-        if places:
-            found[id_] = places[0]
-        else:
-            missing.append(name)
-    if missing and (not skip_missing or not found):
-        raise InputError(
-            f"{len(missing)} of {len(ids)} pictures are not in {folder}, the first: {', '.join(missing[:3])}.",
-            hint="Check --images, or go on without them by --skip-missing." if found else "Check --images.",
-        )
-    return found, len(missing)
 
 
 def _size(picture: Any) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """The recipe end to end on a handful of synthetic pictures: a run, a resumed run, and what it leaves behind."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from cvdemo.classification.nets.compact_backbone import CompactClassifier
 from cvdemo.core import weights
 from cvdemo.faces import train_detector
 from cvdemo.faces.nets.face_detector import CompactFaceDetector
-from cvdemo.faces.train_detector import FILENAME, Phase, borrow, loss_of, parse_source, phase_at, to_targets
+from cvdemo.faces.train_detector import FILENAME, Phase, borrow, loss_of, phase_at, to_targets
 
 
 @pytest.fixture(scope="module")
@@ -138,14 +137,3 @@ def test_rows_become_targets():
 def test_phases_follow_the_clock(monkeypatch):
     monkeypatch.setattr(train_detector, "PHASES", (Phase(0.0, 192, 0.6), Phase(0.5, 256, 0.2)))
     assert [phase_at(p).size for p in (0, 0.49, 0.5, 1)] == [192, 192, 256, 256]
-
-
-def test_sources_are_parsed(tmp_path):
-    (tmp_path / "ids.json").write_text(json.dumps({"train": [3, 1, 3]}))
-    (tmp_path / "list.json").write_text("[7, 8]")
-    assert parse_source("a.json:pictures") == (Path("a.json"), Path("pictures"), None)
-    assert parse_source(f"a.json:p:{tmp_path}/ids.json#train")[2] == {1, 3}
-    assert parse_source(f"a.json:p:{tmp_path}/list.json")[2] == {7, 8}
-    for wrong in ("a.json", "a:b:c:d"):
-        with pytest.raises(argparse.ArgumentTypeError):
-            parse_source(wrong)
