@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from cvdemo.__main__ import main
-from cvdemo.bench import style as bench
-from cvdemo.bench.__main__ import benchmarks
 from cvdemo.core import engine as engine_module
 from cvdemo.core.media import read_picture, save_picture
 from cvdemo.core.video import VideoWriter, probe_video
@@ -150,12 +148,3 @@ def test_endpoints_are_registered():
         api.add_style_api()
     names = {function.api_name for function in demo.fns.values()}
     assert {"style", "style_settings", "style_models"} <= names
-
-
-def test_the_benchmark(capsys):
-    assert benchmarks()["style"].startswith("Style: a step")
-    assert bench.main(["--models", "fast-waves", "compact-adain", "--rounds", "1", "--device", "cpu", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert [row["model"] for row in report["models"]] == ["fast-waves", "compact-adain"]
-    assert all(ms > 0 for row in report["models"] for ms in row["ms"].values())
-    assert {row["weights"] for row in report["models"]} == {"random"}
