@@ -70,19 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    checkpoint = args.out / training.CHECKPOINT
     try:
         job: Job = importlib.import_module(NETS[args.net]).job(args)
         trainer = training.Trainer(
             job.network, torch.device(args.device), args.minutes * 60, args.rate, weight_decay=job.weight_decay,
             average_decay=job.average_decay, memory_format=job.memory_format,
         )  # fmt: skip
-        if args.start and not checkpoint.exists():
-            trainer.start_from(args.start)
         if args.keep:
             trainer.keep(args.keep, "backbone")
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
+        trainer.begin(args.out, args.start)
     except CvDemoError as error:
         sys.exit(str(error))
 

@@ -198,14 +198,16 @@ class Trainer:
         """Start from earlier weights of our own (safetensors) instead of random ones; the clock starts at zero.
 
         With ``prefix`` ("backbone.") only the parameters under it are taken, from a file of a network that has them
-        under the same names; the rest stays random. Raises WeightsError when they do not fit.
+        under the same names; the rest stays random. What is kept (``keep``) stays as it is. Raises WeightsError when
+        they do not fit.
         """
-        state = weights.load_state(path)
+        own, state = self.network.state_dict(), weights.load_state(path)
         if prefix:
-            own = self.network.state_dict()
             state = {n: v for n, v in own.items() if not n.startswith(prefix)} | {
                 n: v for n, v in state.items() if n.startswith(prefix)
             }
+        if self.kept:  # lies in another file, and is not in this one when it was trained beside it
+            state |= {n: v for n, v in own.items() if n.startswith(self.kept)}
         weights.apply_state(self.network, state, path.name)
         self.average = self._copy_of_weights()
 

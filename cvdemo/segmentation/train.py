@@ -143,21 +143,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     device = torch.device(args.device)
     trainer = training.Trainer(CompactUNet(len(recipe.classes)), device, args.minutes * 60, args.rate)
-    checkpoint = args.out / training.CHECKPOINT
     try:
         exact = [replace(source, exact=True) for source in args.exact or []]
         examples = load_examples(args, recipe, [*(args.source or []), *exact])
-        if not checkpoint.exists():
-            if args.start:
-                trainer.start_from(args.start)
+        if args.keep:
+            trainer.keep(args.keep, args.part)
+        if not trainer.begin(args.out, args.start):
             for part in BODY if args.body else ():
                 trainer.start_from(args.body, prefix=part)
             if args.backbone:
                 trainer.start_from(args.backbone, prefix="backbone.")
-        if args.keep:
-            trainer.keep(args.keep, args.part)
-        if checkpoint.exists():
-            trainer.resume(checkpoint)
         paste = None
         if args.objects:
             seed = args.seed + trainer.step

@@ -176,6 +176,11 @@ def test_a_part_that_is_kept_stays_as_it_is_and_is_not_written(tmp_path):
     for name, value in ours.network["body"].state_dict().items():
         assert torch.equal(joined[f"body.{name}"], value), name
     weights.apply_state(network(), joined, "net.safetensors")
+    again = trainer()  # and the file without that part is enough to go on from, beside the one that has it
+    again.keep(tmp_path / "other.safetensors", "body")
+    again.start_from(tmp_path / "net.safetensors")
+    for name, value in again.network.state_dict().items():
+        assert torch.equal(value, joined[name]), name
 
 
 def test_processes_that_train_together_move_to_their_mean(tmp_path):
