@@ -20,7 +20,7 @@ from cvdemo.faces.nets.compact_embedder import DIMENSIONS, SIZE, CompactEmbedder
 EMBEDDER = "compact-faces"
 BATCH = 32
 AGREE_SIMILARITY = 0.995
-DEFAULT_THRESHOLD = 0.24  # cosine similarity above which two faces count as one person
+DEFAULT_THRESHOLD = 0.26  # cosine similarity above which two faces count as one person
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
