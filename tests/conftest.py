@@ -15,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers tha
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With several workers: a file stays with one of them, and so does everything that needs the running app."""
     if config.pluginmanager.hasplugin("xdist"):
