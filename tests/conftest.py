@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,13 +16,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers tha
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)  # there is no such hook where xdist is not installed
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With several workers: a file stays with one of them, and so does everything that needs the running app."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            place = "browser" if item.get_closest_marker("browser") else item.path.as_posix()
-            item.add_marker(pytest.mark.xdist_group(place))
+    from xdist.scheduler import LoadFileScheduling
+
+    class OnePage(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "browser" if nodeid.startswith("tests/browser/") else str(super()._split_scope(nodeid))
+
+    return OnePage(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
