@@ -12,7 +12,7 @@ import numpy as np
 
 from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.instance_data import Example, Object
-from cvdemo.segmentation.training_data import LOSS_STRIDE
+from cvdemo.segmentation.training_data import LOSS_STRIDE, shrunk
 
 SMALLEST = 0.4  # an object of which less than this share of its pixels stays visible is forgotten
 TOUCHED = 0.03  # an object that loses more than this gets a new box
@@ -46,17 +46,10 @@ def placed(pixels: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int) 
     pixels (h, w, 3) uint8, mask (h, w) bool: the figure and what of it to show; matrix (2, 3): from its pixels to the
     crop's, without a turn.
     """
-    source, cut = np.ascontiguousarray(pixels), np.ascontiguousarray(mask).astype(np.float32)
-    scale = abs(matrix[1, 1])
-    if scale < 0.6:  # bilinear warping alone would skip pixels
-        small = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
-        ratio = np.array([cut.shape[1] / small[0], cut.shape[0] / small[1]])
-        grow = np.array([[ratio[0], 0, ratio[0] / 2 - 0.5], [0, ratio[1], ratio[1] / 2 - 0.5], [0, 0, 1]])
-        source = cv2.resize(source, small, interpolation=cv2.INTER_AREA)
-        cut = cv2.resize(cut, small, interpolation=cv2.INTER_AREA).astype(np.float32)
-        matrix = matrix @ grow
-    figure = cv2.warpAffine(source, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
-    return figure, cv2.GaussianBlur(cv2.warpAffine(cut, matrix, (size, size)), (0, 0), EDGE)
+    source, inner = shrunk(pixels, matrix)
+    cut, _ = shrunk(mask.astype(np.float32), matrix)
+    figure = cv2.warpAffine(source, inner, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    return figure, cv2.GaussianBlur(cv2.warpAffine(cut, inner, (size, size)), (0, 0), EDGE)
 
 
 def blended(pixels: np.ndarray, figure: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -65,13 +65,12 @@ class RareObjects:
                 self.by_class.setdefault(label, []).append(cut)
         self.rng = np.random.default_rng(seed)
         self._classes = sorted(self.by_class)
-        weights = np.sqrt(np.minimum([len(self.by_class[label]) for label in self._classes], 100))
-        self._cumulative = np.cumsum(weights / weights.sum()) if self._classes else np.zeros(0)
+        weights = np.sqrt([min(len(self.by_class[label]), 100) for label in self._classes])
+        self._shares = weights / weights.sum()
 
     def draw(self) -> tuple[int, CutOut]:
         """A random class and one of its cut-outs."""
-        index = int(np.searchsorted(self._cumulative, self.rng.random()))
-        label = self._classes[min(index, len(self._classes) - 1)]
+        label = int(self.rng.choice(self._classes, p=self._shares))
         candidates = self.by_class[label]
         return label, candidates[int(self.rng.integers(len(candidates)))]
 

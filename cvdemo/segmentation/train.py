@@ -153,11 +153,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 trainer.start_from(args.body, prefix=part)
             if args.backbone:
                 trainer.start_from(args.backbone, prefix="backbone.")
-        paste = None
+        seed, paste = args.seed + trainer.step, None
         if args.objects:
-            seed = args.seed + trainer.step
             paste = RareObjects(examples, load_examples(args, recipe, args.objects), seed).paste
-        maker = BatchMaker(examples, args.seed + trainer.step, recipe.long_side, paste)
+        maker = BatchMaker(examples, seed, recipe.long_side, paste)
     except CvDemoError as error:
         sys.exit(str(error))
     print(f"{len(examples)} pictures, from step {trainer.step}", file=sys.stderr)

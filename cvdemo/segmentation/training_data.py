@@ -263,17 +263,25 @@ def warp(pixels: np.ndarray, labels: np.ndarray, matrix: np.ndarray, size: int) 
     return warp_pixels(pixels, matrix, size), warp_labels(labels, matrix, size)
 
 
+def shrunk(source: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A picture (H, W[, 3]) and a similarity (2, 3) to warp it by, the picture averaged to less where it shrinks a lot.
+
+    Bilinear warping alone would skip pixels there. Returns both as they then belong together.
+    """
+    scale = math.hypot(matrix[0, 0], matrix[1, 0])
+    source = np.ascontiguousarray(source)
+    if scale >= 0.6:
+        return source, matrix
+    height, width = source.shape[:2]
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    ratio = np.array([width / small[0], height / small[1]])
+    grow = np.array([[ratio[0], 0, ratio[0] / 2 - 0.5], [0, ratio[1], ratio[1] / 2 - 0.5], [0, 0, 1]])
+    return cv2.resize(source, small, interpolation=cv2.INTER_AREA), matrix @ grow
+
+
 def warp_pixels(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """The picture's half of ``warp``."""
-    scale = math.hypot(matrix[0, 0], matrix[1, 0])
-    height, width = pixels.shape[:2]
-    inner, source = matrix, np.ascontiguousarray(pixels)
-    if scale < 0.6:  # bilinear warping alone would skip pixels
-        small = (max(1, round(width * scale)), max(1, round(height * scale)))
-        source = cv2.resize(source, small, interpolation=cv2.INTER_AREA)
-        ratio = np.array([width / small[0], height / small[1]])
-        grow = np.array([[ratio[0], 0, ratio[0] / 2 - 0.5], [0, ratio[1], ratio[1] / 2 - 0.5], [0, 0, 1]])
-        inner = matrix @ grow
+    source, inner = shrunk(pixels, matrix)
     return cv2.warpAffine(source, inner, (size, size), borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY,) * 3)
 
 

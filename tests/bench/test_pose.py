@@ -10,11 +10,7 @@ from cvdemo.bench import pose
 from cvdemo.bench.__main__ import benchmarks
 from cvdemo.core.engine import Engine
 
-
-@pytest.fixture(autouse=True)
-def _no_weights(tmp_path, monkeypatch):
-    monkeypatch.setenv("CVDEMO_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("CVDEMO_OFFLINE", "1")
+pytestmark = pytest.mark.usefixtures("no_weights")
 
 
 def test_it_is_listed():

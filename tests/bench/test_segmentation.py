@@ -11,9 +11,7 @@ from cvdemo.core.engine import Engine
 
 
 @pytest.fixture(autouse=True)
-def _no_weights(tmp_path, monkeypatch):
-    monkeypatch.setenv("CVDEMO_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("CVDEMO_OFFLINE", "1")
+def _untuned(no_weights, monkeypatch):
     monkeypatch.setattr(segmentation, "Engine", functools.partial(Engine, tune=False))  # trying all takes long
 
 

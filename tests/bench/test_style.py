@@ -7,11 +7,7 @@ import pytest
 from cvdemo.bench import style
 from cvdemo.bench.__main__ import benchmarks
 
-
-@pytest.fixture(autouse=True)
-def _no_weights(tmp_path, monkeypatch):
-    monkeypatch.setenv("CVDEMO_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("CVDEMO_OFFLINE", "1")
+pytestmark = pytest.mark.usefixtures("no_weights")
 
 
 def test_it_is_listed():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cvdemo.segmentation.labels import IGNORE
-from cvdemo.segmentation.rare_objects import CutOut, RareObjects, cut_outs
+from cvdemo.segmentation.rare_objects import RareObjects, cut_outs
 from cvdemo.segmentation.training_data import BatchMaker, Example
 
 PERSON, CAT, DOG = 1, 2, 3
@@ -64,12 +64,10 @@ def test_labels_say_what_the_pixels_show():
 
 
 def test_small_cut_outs_are_hardly_enlarged():
-    objects = RareObjects(people(), [], 0)
-    objects.by_class, objects._classes = (
-        {CAT: [CutOut(np.full((20, 20, 3), 200, np.uint8), np.ones((20, 20), bool))]},
-        [CAT],
-    )
-    objects._cumulative = np.ones(1)
+    labels = np.zeros((40, 50), np.uint8)
+    labels[10:30, 10:30] = CAT
+    small = Example(np.full((40, 50, 3), 200, np.uint8), labels, np.bincount(labels.ravel(), minlength=4), 1.0)
+    objects = RareObjects(people(), [small], 0)
     for _ in range(30):
         _, labels = objects.paste(np.zeros((256, 256, 3), np.uint8), np.zeros((128, 128), np.uint8))
         assert (labels == CAT).sum() <= (20 * 1.4 / 2 + 2) ** 2
