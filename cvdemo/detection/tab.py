@@ -14,9 +14,10 @@ from cvdemo.detection.tab_events import MAIN, MORE, NAMES, Parts, wire_exports, 
 from cvdemo.detection.tab_lecture import lecture_tabs
 from cvdemo.detection.tab_lecture_events import wire_lecture
 from cvdemo.detection.tab_media import wire_live, wire_modes, wire_video
-from cvdemo.ui import lessons, live
+from cvdemo.ui import live
 from cvdemo.ui.downloads import hidden_link
 from cvdemo.ui.examples import Example, clips, pictures
+from cvdemo.ui.lesson_view import create_lesson
 from cvdemo.ui.sessions import files
 from cvdemo.ui.viewer import status, viewer
 from cvdemo.ui.widgets import model_choices, picture_file, settings_components, video_file, widget_values
@@ -174,7 +175,7 @@ def _results() -> dict[str, Any]:
             )  # fmt: skip
         lecture = lecture_tabs()
         with gr.Tab("Lesson") as lesson_tab:
-            tries = _lesson()
+            lesson = create_lesson(TASK)
         with gr.Tab("Download") as download_tab:
             gr.Markdown("The picture in full size, the boxes in COCO layout, or a table.")
             with gr.Row():
@@ -185,19 +186,6 @@ def _results() -> dict[str, Any]:
         "viewer": result, "result_clip": result_clip, "status": line, "table": table, "numbers": numbers,
         "over_time": over_time, "lecture": lecture,
         "plain_tabs": [table_tab, numbers_tab, time_tab, lesson_tab, download_tab],
-        "tries": tries, "downloads": downloads, "counts_button": counts_button,
+        "lesson": lesson, "downloads": downloads, "counts_button": counts_button,
         "hidden_download": hidden,
     }  # fmt: skip
-
-
-def _lesson() -> list[tuple[Any, dict[str, str]]]:
-    lesson = lessons.load(TASK)
-    gr.Markdown(f"**What you see.** {lesson.see}")
-    gr.Markdown("**Try this.**")
-    buttons = []
-    for attempt in lesson.tries:
-        with gr.Row(equal_height=True):
-            buttons.append((gr.Button(attempt.label, size="sm", scale=1, min_width=180), attempt.query))
-            gr.Markdown(attempt.text, container=False)
-    gr.Markdown(f"**On the slides.** {lesson.slides}")
-    return buttons

@@ -18,6 +18,7 @@ from cvdemo.detection.predict import DEFAULT_MODEL, TASK, DetectionSettings, dec
 from cvdemo.detection.tab_lecture import NO_PICTURE, ONLY_PICTURES, Given, LectureParts, closed, look, message
 from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.downloads import wire_downloads
+from cvdemo.ui.lesson_view import LessonView
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, trouble, working
 from cvdemo.ui.views import QUICK
@@ -55,7 +56,7 @@ class Parts:
     over_time: Any
     lecture: LectureParts
     plain_tabs: list[Any]
-    tries: list[tuple[Any, dict[str, str]]]
+    lesson: LessonView
     downloads: dict[str, Any]
     counts_button: Any
     hidden_download: Any
@@ -214,21 +215,21 @@ def wire_sliders(parts: Parts) -> None:
     inputs = [parts.picture_state, parts.projector, parts.mode, *parts.settings, *parts.lecture.inputs]
     defaults = widget_values(DetectionSettings(), NAMES)
     remember = address_script(NAMES, defaults)
-    for widget in parts.settings:
-        widget.input(redraw, inputs, outputs, trigger_mode="always_last", **quick)
-        widget.input(None, parts.settings, None, js=remember, **quick)
+    moved = [widget.input for widget in parts.settings]
+    gr.on(moved, redraw, inputs, outputs, trigger_mode="always_last", **quick)
+    gr.on(moved, None, parts.settings, None, js=remember, **quick)
     parts.projector.input(redraw, inputs, outputs, **quick)
 
     def set_to(settings: DetectionSettings) -> list[Any]:
         return widget_values(settings, NAMES)
 
-    chained = [parts.own.click(lambda name: set_to(settings_for(name)), parts.model, parts.settings, **quick)]
-    for button, query in parts.tries:
-        chained.append(
-            button.click(
-                lambda query=query: set_to(DetectionSettings.from_query(query)), None, parts.settings, **quick
-            )
-        )  # fmt: skip
+    def attempt(event: gr.EventData) -> list[Any]:
+        return set_to(DetectionSettings.from_query(parts.lesson.query(event)))
+
+    chained = [
+        parts.own.click(lambda name: set_to(settings_for(name)), parts.model, parts.settings, **quick),
+        parts.lesson.list.click(attempt, None, parts.settings, **quick),
+    ]
     for event in chained:
         event.then(redraw, inputs, outputs, **quick).then(None, parts.settings, None, js=remember, **quick)
 

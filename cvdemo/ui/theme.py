@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import gradio as gr
+from starlette.middleware import Middleware
+
+from cvdemo.ui.front_page import FrontPage
 
 STATIC = Path(__file__).parent / "static"
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
@@ -51,10 +54,20 @@ def script() -> str:
     return (STATIC / "page.js").read_text(encoding="utf-8")
 
 
+def early_script() -> str:
+    """JavaScript that runs before Gradio has built the page."""
+    return (STATIC / "early.js").read_text(encoding="utf-8")
+
+
 def launch_look() -> dict[str, object]:
     """The arguments of ``Blocks.launch`` that carry the look.
 
     The stylesheet goes into the head: what is passed as ``css`` gets every selector prefixed with the container's
     class, which a switch on ``body`` (projector) could then never match.
     """
-    return {"theme": theme(), "head": f"<style>{stylesheet()}</style>", "js": script()}
+    return {
+        "theme": theme(),
+        "head": f"<style>{stylesheet()}</style>",
+        "js": script(),
+        "app_kwargs": {"middleware": [Middleware(FrontPage, early_script())]},
+    }

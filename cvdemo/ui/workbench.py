@@ -20,11 +20,12 @@ from cvdemo.core.media import Picture
 from cvdemo.ui import live, memory
 from cvdemo.ui.background import stopping
 from cvdemo.ui.examples import Example, pictures
+from cvdemo.ui.lesson_view import LessonView, create_lesson
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import problem, status, trouble
 from cvdemo.ui.views import QUICK, Shared, VideoView, View, as_generator, is_wanted, settings_from, stop_key
 from cvdemo.ui.widgets import address_script, model_choices, signal, widget_values
-from cvdemo.ui.workbench_inputs import EVERY_FRAME, MODEL, Inputs, Partner, create_inputs, create_lesson
+from cvdemo.ui.workbench_inputs import EVERY_FRAME, MODEL, Inputs, Partner, create_inputs
 
 LESSON = "lesson"
 _PATH_SCRIPT = "(...files) => files.map((file) => file ? file.path : '').join('|').replace(/^[|]$/, '')"
@@ -139,7 +140,7 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
                 with gr.Tab(title, id=name) as opened[name]:
                     views.append(create(shared))
             with gr.Tab("Lesson", id=LESSON) as opened[LESSON]:
-                tries = create_lesson(plan.task)
+                lesson = create_lesson(plan.task)
     opening = [shared.model, shared.picture, tabs, shared.view, *(w for view in views for w in view.controls.values())]
     opening += [] if shared.second is None else [shared.second]
     bench = Workbench(plan, opening, examples, views)
@@ -152,7 +153,7 @@ def create_workbench(plan: Plan, shell: Any, user_limit: int) -> Workbench:
     _wire_addresses(views)
     if plan.partner is not None:
         shared.second.change(None, shared.second, None, js=plan.partner.address_script(), **QUICK)
-    _wire_lesson(bench, tries, nudge)
+    _wire_lesson(bench, lesson, nudge)
     return bench
 
 
@@ -304,29 +305,26 @@ def _wire_addresses(views: list[View]) -> None:
         gr.on([widget.input for widget in widgets], None, widgets, None, js=remember, **QUICK)
 
 
-def _wire_lesson(bench: Workbench, tries: list[tuple[Any, dict[str, str]]], nudge: Any) -> None:
+def _wire_lesson(bench: Workbench, lesson: LessonView, nudge: Any) -> None:
     """A lesson's button sets what its query names, opens that view and has it computed."""
-
-    def go(query: dict[str, str]) -> Any:
-        def set_all(count: int) -> list[Any]:
-            values = bench.open(query)
-            if "model" not in query:
-                values[0] = gr.skip()
-            if "example" not in query:
-                values[1] = gr.skip()
-            named = plan.partner.key if plan.partner is not None else "example"
-            if inputs_two and named not in query:
-                values[-1] = gr.skip()
-            return [*values, count + 1]
-
-        return set_all
-
     plan = bench.plan
     inputs_two = plan.pairs is not None or plan.partner is not None
+
+    def go(count: int, event: gr.EventData) -> list[Any]:
+        query = lesson.query(event)
+        values = bench.open(query)
+        if "model" not in query:
+            values[0] = gr.skip()
+        if "example" not in query:
+            values[1] = gr.skip()
+        named = plan.partner.key if plan.partner is not None else "example"
+        if inputs_two and named not in query:
+            values[-1] = gr.skip()
+        return [*values, count + 1]
+
     names = [view.prefix + name for view in bench.views for name in view.controls]
     names = ["model", *names]
     remember = address_script(names, [plan.default_model, *settings_from({}, bench.views)])
     model, widgets = bench.opening[0], bench.opening[4 : 4 + len(names) - 1]
-    for button, query in tries:
-        done = button.click(go(query), nudge, [*bench.opening, nudge], **QUICK)
-        done.then(None, [model, *widgets], None, js=remember, **QUICK)
+    done = lesson.list.click(go, nudge, [*bench.opening, nudge], **QUICK)
+    done.then(None, [model, *widgets], None, js=remember, **QUICK)

@@ -1,4 +1,4 @@
-"""The left column of a task's page, and its lesson."""
+"""The left column of a task's page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import gradio as gr
 
 from cvdemo.core import registry
-from cvdemo.ui import lessons
 from cvdemo.ui.examples import Example, clips
 from cvdemo.ui.sessions import files
 from cvdemo.ui.views import View
@@ -165,17 +164,3 @@ def _video_inputs(task: str, words: str, steps: tuple[str, str, int, int]) -> di
         start = gr.Button(words, variant="primary", elem_id=f"{task}-run-video")
         stop = gr.Button("Stop", elem_id=f"{task}-stop")
     return {"clip": clip, "stride": stride, "start": start, "stop": stop}
-
-
-def create_lesson(task: str) -> list[tuple[Any, dict[str, str]]]:
-    """Build the lesson of a task; returns its buttons with the query each one sets."""
-    lesson = lessons.load(task)
-    gr.Markdown(f"**What you see.** {lesson.see}")
-    gr.Markdown("**Try this.**")
-    buttons = []
-    for attempt in lesson.tries:
-        with gr.Row(equal_height=True):
-            buttons.append((gr.Button(attempt.label, size="sm", scale=1, min_width=180), attempt.query))
-            gr.Markdown(attempt.text, container=False)
-    gr.Markdown(f"**On the slides.** {lesson.slides}")
-    return buttons

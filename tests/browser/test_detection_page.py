@@ -27,6 +27,7 @@ def test_opens_on_a_computed_example(visit: Any) -> None:
     assert "network" in timing(visit.page)
     assert visit.page.get_attribute("#detection-result img", "alt") == sentence(visit.page)
     assert visit.page.locator("#detection-table tbody tr").count() >= 1
+    assert visit.page.evaluate("window.gradio_config.dependencies.constructor.name") == "Unwrapped"  # by early.js
     assert visit.errors == []
     assert visit.foreign == []
 
