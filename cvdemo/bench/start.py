@@ -8,6 +8,7 @@ time from starting the process to the first complete page; memory is what the op
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -59,25 +60,30 @@ def wait_until_answered(address: str, process: subprocess.Popen[bytes]) -> None:
     raise CvDemoError(f"The app did not answer within {PATIENCE_S:.0f} s.", hint="Start it by hand to see why.")
 
 
-def start_once(preload: bool, settle: float = 8.0) -> dict[str, Any]:
-    """Start the app, wait for its page and for its memory to settle, stop it."""
+@contextlib.contextmanager
+def running_app(*options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address and the process of an app of our own, offline, that has answered once; stopped afterwards."""
     port = free_port()
-    command = [sys.executable, "app.py", "--port", str(port), "--offline"]
-    if not preload:
-        command.append("--no-preload")
-    started = time.monotonic()
+    command = [sys.executable, "app.py", "--port", str(port), "--offline", *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until_answered(f"http://127.0.0.1:{port}/", process)
-        answered = time.monotonic() - started
-        time.sleep(settle)
-        return {"answer_s": answered, "resident_mb": resident_mb(process.pid)}
+        yield f"http://127.0.0.1:{port}/", process
     finally:
         process.terminate()
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def start_once(preload: bool, settle: float = 8.0) -> dict[str, Any]:
+    """Start the app, wait for its page and for its memory to settle, stop it."""
+    started = time.monotonic()
+    with running_app(*([] if preload else ["--no-preload"])) as (_, process):
+        answered = time.monotonic() - started
+        time.sleep(settle)
+        return {"answer_s": answered, "resident_mb": resident_mb(process.pid)}
 
 
 def measure(rounds: int) -> dict[str, Any]:
