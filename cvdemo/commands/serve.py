@@ -17,7 +17,10 @@ from cvdemo.core.errors import CvDemoError
 def build_parser() -> argparse.ArgumentParser:
     """The flags of ``app.py``."""
     parser = argparse.ArgumentParser(prog="app.py", description="cvdemo: a computer-vision laboratory in the browser.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for a whole classroom")
+    # None leaves the choice to Gradio, which listens where GRADIO_SERVER_NAME says: hosting services set that.
+    parser.add_argument(
+        "--host", default=None, help="address to listen on; 0.0.0.0 for a whole classroom (default: 127.0.0.1)"
+    )
     parser.add_argument("--port", type=int, default=None, help="port (default: 7860 or the next free one)")
     parser.add_argument("--device", default=None, help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument("--memory-budget", type=str, default=None, help="memory for models, such as 800M or 4G")

@@ -1,6 +1,8 @@
 """Suppression against torchvision, OpenCV and a brute-force reading of the papers, on random boxes."""
 
 import math
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -92,6 +94,17 @@ def test_hard_equals_torchvision_with_ties_and_duplicates(threshold, grid):
         assert np.array_equal(nms(boxes, scores, threshold), torchvision.ops.nms(b, s, threshold).numpy())
         expected = torchvision.ops.batched_nms(b, s, k, threshold).numpy()
         assert np.array_equal(batched_nms(boxes, scores, labels, threshold), expected)
+
+
+def test_it_does_without_torchvision() -> None:
+    script = (
+        "import sys; import numpy as np; from cvdemo.detection.nms import batched_nms; "
+        "b = np.array([[0, 0, 9, 9], [0, 0, 9, 8]], np.float32); "
+        "assert batched_nms(b, b[:, 3], np.zeros(2, np.int64), 0.5).tolist() == [0]; "
+        "print('torchvision' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("n", [999, 1000, 1001, 2500])
