@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from cvdemo.core import training
 from cvdemo.core.errors import CvDemoError
-from cvdemo.segmentation.labels import CAMVID_CLASSES, VOC_CLASSES
+from cvdemo.segmentation.labels import CAMVID_CLASSES, IGNORE, VOC_CLASSES
 from cvdemo.segmentation.losses import segmentation_loss
 from cvdemo.segmentation.nets.compact_unet import CompactUNet
 from cvdemo.segmentation.rare_objects import RareObjects
@@ -90,9 +90,10 @@ class Loss:
             logits.float(), size=tuple(target.shape[1:]), mode="bilinear", align_corners=False
         )
         loss, figures = segmentation_loss(logits, target, self.weights)
-        with torch.no_grad():
-            counted = target != 255
-            right = (logits.argmax(1)[counted] == target[counted]).float().mean() if counted.any() else torch.tensor(0)
+        with torch.no_grad():  # of every fourth row and column: a figure to watch, as expensive as a layer otherwise
+            some, labels_there = logits[:, :, ::4, ::4].argmax(1), target[:, ::4, ::4]
+            counted = labels_there != IGNORE
+            right = (some == labels_there)[counted].float().mean() if counted.any() else torch.tensor(0)
         return loss, figures | {"accuracy": float(right)}
 
 
