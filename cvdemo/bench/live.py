@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ LEVELS = BRIGHTEST - DARKEST + 1
 BAND = 60  # of 480 rows
 RATE_BAR, GROWTH_BAR_S = 10.0, 0.5  # pictures a second of one visitor; lag of the last third minus that of the first
 PATIENCE_MS = 90_000
+FIRST_PICTURES = 5  # are not counted: the model loads, the engine chooses a format
 
 _WATCH = """
 ([camera, result, strip]) => {
@@ -115,12 +117,14 @@ def _film_in(page: Any, address: str, task: str) -> None:
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}?tab={task}")
     page.wait_for_selector(f"#{task}-result .viewer.full")
-    page.locator(f"#{task}").get_by_role("tab", name="Live", exact=True).click()
+    page.locator("button[role=tab]:visible", has_text=re.compile("^Live$")).click()
     page.locator(f"#{task}-camera").get_by_text("Click to Access Webcam").click()
+    before = int(page.get_attribute(f"#{task}-result .viewer", "data-shown") or 0)
     page.click(f"#{task}-camera .capture-button")
     page.wait_for_function(
-        "id => /frames a second/.test(document.querySelector(id).innerText)", arg=f"#{task}-live"
-    )  # fmt: skip
+        "([id, n]) => Number(document.querySelector(id + ' .viewer').dataset.shown || 0) > n",
+        arg=[f"#{task}-result", before + FIRST_PICTURES],
+    )
     page.evaluate(_WATCH, [f"#{task}-camera", f"#{task}-result", f"#{task}-strip"])
 
 
