@@ -46,11 +46,11 @@ class LessonView:
         return self.tries[index].query if known and index is not None else {}
 
 
-def tries_html(tries: tuple[lessons.Try, ...]) -> str:
-    """The list: a button and a sentence each."""
+def tries_html(tries: tuple[lessons.Try, ...], task: str) -> str:
+    """The list: a button and the sentence that describes it, of each thing to try."""
     rows = (
-        f'<li><button type="button" data-try="{index}">{escape(attempt.label)}</button>'
-        f"<span>{escape(attempt.text)}</span></li>"
+        f'<li><button type="button" data-try="{index}" aria-describedby="{task}-try-{index}">{escape(attempt.label)}'
+        f'</button><span id="{task}-try-{index}">{escape(attempt.text)}</span></li>'
         for index, attempt in enumerate(tries)
     )
     return f'<ul class="tries">{"".join(rows)}</ul>'
@@ -62,7 +62,7 @@ def create_lesson(task: str) -> LessonView:
     gr.Markdown(f"**What you see.** {lesson.see}")
     gr.Markdown("**Try this.**")
     listed = gr.HTML(
-        tries_html(lesson.tries), css_template=CSS, js_on_load=_SCRIPT, elem_id=f"{task}-tries",
+        tries_html(lesson.tries, task), css_template=CSS, js_on_load=_SCRIPT, elem_id=f"{task}-tries",
         apply_default_css=False,
     )  # fmt: skip
     gr.Markdown(f"**On the slides.** {lesson.slides}")

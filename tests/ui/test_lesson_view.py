@@ -12,8 +12,9 @@ TRIES = (Try("A <b>", {"a": "1"}, "x & y"), Try("Second", {}, "then"))
 
 
 def test_labels_and_texts_are_text() -> None:
-    markup = tries_html(TRIES)
-    assert '<button type="button" data-try="0">A &lt;b&gt;</button><span>x &amp; y</span>' in markup
+    markup = tries_html(TRIES, "pose")
+    assert 'data-try="0" aria-describedby="pose-try-0">A &lt;b&gt;</button>' in markup
+    assert '<span id="pose-try-0">x &amp; y</span>' in markup
     assert markup.count("<li>") == 2
 
 
