@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cvdemo.core import weights
+from cvdemo.core.device import keep_freed_memory
 
 LossFn = Callable[[nn.Module, Any], tuple[Tensor, dict[str, float]]]
 CHECKPOINT = "checkpoint.pt"
@@ -97,6 +98,8 @@ class Trainer:
         memory_format: torch.memory_format = torch.channels_last,
     ) -> None:
         self.device, self.budget, self.peak_rate, self.average_decay = device, budget, peak_rate, average_decay
+        if device.type == "cpu":
+            keep_freed_memory()
         self.network: Any = network.to(device).to(memory_format=memory_format).train()
         self.average = self._copy_of_weights()
         decayed = [p for p in self.network.parameters() if p.ndim > 1]

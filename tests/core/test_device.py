@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -81,3 +84,37 @@ def test_parse_bytes(text, expected):
 def test_parse_bytes_refuses(text):
     with pytest.raises(SettingsError):
         parse_bytes(text)
+
+
+def test_kept_memory_is_not_cleared_again_by_the_system():
+    script = """
+import resource, torch
+from cvdemo.core.device import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        del_me = [torch.ones(5_000_000) for _ in range(4)]
+        del del_me
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+given_back = faults()
+kept = keep_freed_memory()
+faults()
+print(int(kept), given_back, faults())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    if done.returncode != 0 and "resource" in done.stderr:
+        pytest.skip("this system does not count page faults")
+    kept, before, after = map(int, done.stdout.split())
+    if not kept:
+        pytest.skip("the C library is not glibc")
+    assert after < before / 10
+
+
+def test_memory_is_left_alone_where_the_c_library_is_another(monkeypatch):
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(device.ctypes, "CDLL", missing)
+    assert not device.keep_freed_memory()
