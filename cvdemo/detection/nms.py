@@ -22,6 +22,7 @@ NMS_KINDS: tuple[NmsKind, ...] = get_args(NmsKind)
 # torchvision's batched_nms separates classes by shifting their boxes apart, but for more boxes than this (on a CPU)
 # it runs class by class. A shift costs float32 precision, so IoUs within 1e-4 of the threshold depend on the choice.
 _SHIFT_AT_MOST = 1000
+_ROUND = 16  # boxes between two looks at how many are left
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -103,8 +104,8 @@ def _area(boxes: np.ndarray) -> np.ndarray:
 def nms(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarray:
     """Hard suppression of all boxes against all, equal to ``torchvision.ops.nms``.
 
-    Written out, because importing torchvision for it would cost the first picture a second and the app 144 MB; for a
-    thousand boxes of which most are kept it takes twice as long as torchvision's kernel, for three thousand as long.
+    Written out, because importing torchvision for it would cost the first picture a second and the app 144 MB.
+    A thousand boxes take 1 to 9 ms, two to three times what torchvision's kernel takes; three thousand about as long.
 
     Args:
         boxes: (N, 4) x1 y1 x2 y2. scores: (N,). Ties in score go to the lower row.
@@ -113,12 +114,20 @@ def nms(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarr
         (K,) int64 rows kept, by falling score.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
-    overlap, count, most = _Overlap(boxes[order]), len(order), np.float64(iou_threshold)  # float32 would round it
-    alive = np.ones(count, dtype=bool)
-    for row in range(count):
-        if alive[row]:
-            alive[row + 1 :] &= ~(overlap.of(row, row + 1, count) > most)  # as in the kernel, NaN keeps
-    return order[alive]
+    most = np.float64(iou_threshold)  # a plain float would be rounded to float32 for the comparison
+    kept: list[int] = []
+    left = order
+    while len(left):
+        overlap, alive, row = _Overlap(boxes[left]), np.ones(len(left), dtype=bool), 0
+        while row < len(left):
+            if alive[row]:
+                kept.append(left[row])
+                alive[row + 1 :] &= ~(overlap.of(row, row + 1, len(left)) > most)  # as in the kernel, NaN keeps
+            row += 1
+            if row % _ROUND == 0 and 2 * np.count_nonzero(alive[row:]) < len(left) - row:
+                break  # most of the rest is gone: go on with what is not
+        left = left[row:][alive[row:]]
+    return np.array(kept, dtype=np.int64)
 
 
 def batched_nms(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou_threshold: float) -> np.ndarray:
