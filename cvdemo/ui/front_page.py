@@ -6,6 +6,8 @@ import gzip
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.datastructures import MutableHeaders
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -52,13 +54,13 @@ class FrontPage:
         await self.app(scope, receive, collect)
 
     async def _answer(self, start: Message, body: bytes, compress: bool, send: Send) -> None:
-        headers = {name.lower(): value for name, value in start["headers"]}
-        if headers.get(b"content-type", b"").startswith(b"text/html") and b"content-encoding" not in headers:
+        headers = MutableHeaders(raw=list(start["headers"]))
+        if headers.get("content-type", "").startswith("text/html") and "content-encoding" not in headers:
             body = with_script(body, self.script)
-            headers[b"vary"] = b"Accept-Encoding"
+            headers.add_vary_header("Accept-Encoding")
             if compress:
                 body = gzip.compress(body, EFFORT, mtime=0)
-                headers[b"content-encoding"] = b"gzip"
-            headers[b"content-length"] = str(len(body)).encode()
-        await send({**start, "headers": list(headers.items())})
+                headers["content-encoding"] = "gzip"
+            headers["content-length"] = str(len(body))
+        await send({**start, "headers": headers.raw})
         await send({"type": "http.response.body", "body": body})

@@ -48,6 +48,15 @@ def test_other_answers_of_the_same_address_are_left_alone(response: Response) ->
     assert "content-encoding" not in answer.headers
 
 
+def test_headers_that_stand_twice_are_kept() -> None:
+    response = HTMLResponse(HTML, headers={"vary": "Origin"})
+    response.set_cookie("a", "1")
+    response.set_cookie("b", "2")
+    answer = client_of(response).get("/")
+    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert answer.headers["vary"] == "Origin, Accept-Encoding"
+
+
 def test_other_addresses_are_left_alone() -> None:
     assert client_of(HTMLResponse(HTML)).get("/other").text == HTML
 
