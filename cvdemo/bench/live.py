@@ -59,6 +59,23 @@ _WATCH = """
 """
 
 
+def chromium() -> str:
+    """The program's path; CvDemoError where there is none."""
+    found = os.environ.get("CVDEMO_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not found:
+        raise CvDemoError("There is no Chromium on this machine.", hint="Set CVDEMO_CHROMIUM to its path.")
+    return found
+
+
+def camera_flags(film_file: Path) -> list[str]:
+    """What has Chromium play an MJPEG file as its webcam, without asking for permission."""
+    return [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={film_file}",
+    ]
+
+
 def film(path: Path) -> None:
     """Write the film, one JPEG after the other, 640x480."""
     from cvdemo.ui import examples
@@ -137,19 +154,13 @@ def measure(task: str, seconds: float, visitors: int) -> list[dict[str, float]]:
             "This benchmark drives a browser with playwright, which is not installed.",
             hint="pip install -r requirements-dev.txt",
         ) from error
-    chromium = os.environ.get("CVDEMO_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
-        raise CvDemoError("There is no Chromium on this machine.", hint="Set CVDEMO_CHROMIUM to its path.")
+    program = chromium()
     with tempfile.TemporaryDirectory() as folder, running_app() as (address, _), sync_playwright() as control:
         clock = Path(folder) / "clock.mjpeg"
         film(clock)
         browser = control.chromium.launch(
-            executable_path=chromium,
-            args=[
-                "--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream",
-                "--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={clock}",
-            ],
-        )  # fmt: skip
+            executable_path=program, args=["--no-sandbox", "--disable-gpu", *camera_flags(clock)]
+        )
         try:
             pages = [browser.new_context(permissions=["camera"]).new_page() for _ in range(visitors)]
             for page in pages:

@@ -22,7 +22,6 @@ NMS_KINDS: tuple[NmsKind, ...] = get_args(NmsKind)
 # torchvision's batched_nms separates classes by shifting their boxes apart, but for more boxes than this (on a CPU)
 # it runs class by class. A shift costs float32 precision, so IoUs within 1e-4 of the threshold depend on the choice.
 _SHIFT_AT_MOST = 1000
-_ROUND = 16  # boxes between two looks at how many are left
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -104,8 +103,7 @@ def _area(boxes: np.ndarray) -> np.ndarray:
 def nms(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarray:
     """Hard suppression of all boxes against all, equal to ``torchvision.ops.nms``.
 
-    Written out, because importing torchvision for it would cost the first picture a second and the app 144 MB.
-    A thousand boxes take 1 to 9 ms, two to three times what torchvision's kernel takes; three thousand about as long.
+    Without torchvision, because importing it for this would cost the first picture a second and the app 144 MB.
 
     Args:
         boxes: (N, 4) x1 y1 x2 y2. scores: (N,). Ties in score go to the lower row.
@@ -113,21 +111,9 @@ def nms(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarr
     Returns:
         (K,) int64 rows kept, by falling score.
     """
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    most = np.float64(iou_threshold)  # a plain float would be rounded to float32 for the comparison
-    kept: list[int] = []
-    left = order
-    while len(left):
-        overlap, alive, row = _Overlap(boxes[left]), np.ones(len(left), dtype=bool), 0
-        while row < len(left):
-            if alive[row]:
-                kept.append(left[row])
-                alive[row + 1 :] &= ~(overlap.of(row, row + 1, len(left)) > most)  # as in the kernel, NaN keeps
-            row += 1
-            if row % _ROUND == 0 and 2 * np.count_nonzero(alive[row:]) < len(left) - row:
-                break  # most of the rest is gone: go on with what is not
-        left = left[row:][alive[row:]]
-    return np.array(kept, dtype=np.int64)
+    together = np.zeros(len(boxes), dtype=np.int64)
+    steps = _hard_steps(boxes, np.asarray(scores), together, iou_threshold, None, shift=False)
+    return np.fromiter((row for row, _, _ in steps), dtype=np.int64)
 
 
 def batched_nms(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou_threshold: float) -> np.ndarray:
@@ -206,7 +192,7 @@ def trace(
 ) -> tuple[Step, ...]:
     """Every step of :func:`suppress` with the same arguments: ``[step.picked for step in steps]`` is its result.
 
-    Written without torchvision, so it doubles as the readable version of the algorithm.
+    The loops are those of ``suppress``, which does not ask them to record what every pick changes.
     """
     _check_kind(kind)
     rows = np.flatnonzero(candidates.scores > float(score_threshold))
@@ -217,7 +203,7 @@ def trace(
         decay = _decay(kind, iou_threshold, sigma)
         raw = _soft_steps(boxes, scores, groups, decay, score_threshold, max_detections, record=True)
     elif kind == "hard" or kind == "class-agnostic":
-        raw = _hard_steps(boxes, scores, groups, iou_threshold, max_detections, shift=not across)
+        raw = _hard_steps(boxes, scores, groups, iou_threshold, max_detections, shift=not across, record=True)
     else:
         order = np.argsort(-scores, kind="stable")[:max_detections]
         raw = ((int(row), float(scores[row]), None) for row in order)
@@ -229,7 +215,14 @@ _RawStep = tuple[int, float, _Changes | None]
 
 
 def _hard_steps(
-    boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshold: float, limit: int | None, *, shift: bool
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    groups: np.ndarray,
+    threshold: float,
+    limit: int | None,
+    *,
+    shift: bool,
+    record: bool = False,
 ) -> Iterator[_RawStep]:
     order = np.argsort(-scores, kind="stable")
     placed = _shifted(boxes, groups) if shift and _shift_applies(boxes) else boxes
@@ -245,10 +238,13 @@ def _hard_steps(
         iou = overlap.of(position, position + 1, len(order))
         # np.float64 on purpose: torchvision compares the float32 IoU with a double threshold.
         lost = waiting[position + 1 :] & (iou > np.float64(threshold)) & (groups[position + 1 :] == groups[position])
-        later = np.flatnonzero(lost)
-        waiting[position + 1 + later] = False
-        losers = order[position + 1 + later]
-        yield int(row), float(scores[row]), (losers, iou[later], scores[losers], np.zeros(len(losers)))
+        waiting[position + 1 :] ^= lost
+        changes = None
+        if record:
+            later = np.flatnonzero(lost)
+            losers = order[position + 1 + later]
+            changes = (losers, iou[later], scores[losers], np.zeros(len(losers)))
+        yield int(row), float(scores[row]), changes
 
 
 def _soft_steps(

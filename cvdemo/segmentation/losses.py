@@ -12,19 +12,19 @@ from torch import Tensor
 from cvdemo.segmentation.labels import IGNORE
 
 
-def _by_pixel(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log-probabilities (N, C), labels (N,) int64, and (N,) 1 where the label counts, 0 where it is ignored."""
+def _by_pixel(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """log-probabilities (N, C), those of the labels (N,), the labels (N,) int64, and (N,) 1, or 0 where ignored."""
     classes = logits.shape[1]
     label = target.reshape(-1)
     counted = (label != IGNORE).to(logits.dtype)
     rows = logits.permute(0, 2, 3, 1).reshape(-1, classes)
-    return rows.log_softmax(1), label.clamp(max=classes - 1), counted
+    logs, label = rows.log_softmax(1), label.clamp(max=classes - 1)
+    return logs, logs.gather(1, label[:, None])[:, 0], label, counted
 
 
-def _dice(logs: Tensor, label: Tensor, counted: Tensor, smooth: float) -> Tensor:
-    chosen = logs.gather(1, label[:, None])[:, 0].exp() * counted
+def _dice(logs: Tensor, of_label: Tensor, label: Tensor, counted: Tensor, smooth: float) -> Tensor:
     area = counted.new_zeros(logs.shape[1]).index_add(0, label, counted)
-    shared = torch.zeros_like(area).index_add(0, label, chosen)
+    shared = torch.zeros_like(area).index_add(0, label, of_label.exp() * counted)
     squared = counted @ (2 * logs).exp()
     dice = (2 * shared + smooth) / (squared + area + smooth)
     present = area > 0
@@ -51,8 +51,8 @@ def segmentation_loss(
     """
     if not bool((target != IGNORE).any()):
         return logits.sum() * 0, {"entropy": 0.0, "dice": 0.0}
-    logs, label, counted = _by_pixel(logits, target)
+    logs, of_label, label, counted = _by_pixel(logits, target)
     weight = counted if class_weights is None else class_weights[label] * counted
-    entropy = -(logs.gather(1, label[:, None])[:, 0] * weight).sum() / weight.sum()
-    dice = _dice(logs, label, counted, smooth=1.0)
+    entropy = -(of_label * weight).sum() / weight.sum()
+    dice = _dice(logs, of_label, label, counted, smooth=1.0)
     return entropy + dice_share * dice, {"entropy": float(entropy.detach()), "dice": float(dice.detach())}

@@ -14,7 +14,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 END_OF_HEAD = b"</head>"
-EFFORT = 5  # of gzip, 1-9: the description of eight tabs shrinks from 2.4 MB to a tenth in some 30 ms
+EFFORT = 5  # of gzip, 1-9: the description of eight tabs shrinks from 2 MB to a tenth in 15 ms
 
 
 def with_script(html: bytes, script: str) -> bytes:

@@ -42,8 +42,7 @@ class LessonView:
     def query(self, event: gr.EventData) -> dict[str, str]:
         """What the pressed button sets. An index that is none, which only a forged event has, sets nothing."""
         index = event._data.get("index") if isinstance(event._data, dict) else None
-        known = isinstance(index, int) and 0 <= index < len(self.tries)
-        return self.tries[index].query if known and index is not None else {}
+        return self.tries[index].query if isinstance(index, int) and 0 <= index < len(self.tries) else {}
 
 
 def tries_html(tries: tuple[lessons.Try, ...], task: str) -> str:

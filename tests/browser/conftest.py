@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
+from cvdemo.bench import live
+from cvdemo.core.errors import CvDemoError
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 QUIET = [
@@ -26,17 +27,18 @@ QUIET = [
 ]  # fmt: skip
 
 
-def _chromium() -> str:
-    found = os.environ.get("CVDEMO_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not found:
-        pytest.skip("no chromium on this machine (set CVDEMO_CHROMIUM to its path)")
-    return found
+def chromium_or_skip() -> str:
+    """The path of the browser that drives the page."""
+    try:
+        return live.chromium()
+    except CvDemoError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
 def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running app, offline."""
-    _chromium()
+    chromium_or_skip()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -84,13 +86,10 @@ class Visit:
 
 @pytest.fixture(scope="session")
 def browser(webcam_clip: Path) -> Iterator[playwright.Browser]:
-    camera = [
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={webcam_clip}",
-    ]
     with playwright.sync_playwright() as control:
-        chromium = control.chromium.launch(executable_path=_chromium(), args=[*QUIET, *camera])
+        chromium = control.chromium.launch(
+            executable_path=chromium_or_skip(), args=[*QUIET, *live.camera_flags(webcam_clip)]
+        )
         yield chromium
         chromium.close()
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import _chromium
+from tests.browser.conftest import chromium_or_skip
 from tests.browser.driving import skip_without
 
 pytestmark = pytest.mark.browser
 
 
 def test_the_benchmark_reads_the_clock_off_the_page(repository: Path) -> None:
-    _chromium()
+    chromium_or_skip()
     skip_without(repository, "compact_detector", "compact_action")
     command = [sys.executable, "-m", "cvdemo.bench", "live", "--seconds", "4", "--json"]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=400)
