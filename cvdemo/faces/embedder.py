@@ -78,6 +78,7 @@ SPEC: ModelSpec = register(
         lecture="decks 000 and 004: metric learning, contrastive and triplet loss, low-shot face recognition",
         parameters=1_074_240,
         gflops=0.155,
+        metrics={"LFW, 6,000 official pairs, accuracy": 0.933, "LFW, TAR at FAR 1e-2": 0.849},
         licence="MIT",
         input="112x112, RGB in [0, 1], turned and scaled so that five landmarks lie at fixed places",
         weights=WeightsFile("compact_faces.safetensors"),

@@ -8,7 +8,9 @@ from cvdemo.core.errors import InputError
 from cvdemo.style import evaluate, losses, race
 from cvdemo.style.features import activations, fitted, to_tensor
 from cvdemo.style.measure import measure, resized
+from cvdemo.style.models import COMPACT_ENCODER, fast_name
 from cvdemo.style.settings import StyleSettings
+from cvdemo.style.styles import load_style
 
 SMALL = StyleSettings(size=64, steps=4, content_layers=("relu2_1",), style_layers=("relu1_1", "relu2_1"))
 
@@ -81,6 +83,20 @@ def test_the_evaluation_compares_the_means(engine, content, style):
     shown = evaluate.table(report)
     assert "2 pairs at 64 pixels" in shown
     assert "optimisation" in shown
+
+
+def test_a_feed_forward_network_is_measured_under_its_own_name(engine, content):
+    report = evaluate.evaluate(
+        [("a", content)], [("mosaic", load_style("mosaic"))], SMALL, one_pass=fast_name("mosaic"), engine=engine
+    )
+    (row,) = report["pairs"]
+    assert report["reduction_fast"] == pytest.approx(1 - row["style_fast"] / row["style_start"], abs=1e-3)
+    assert "fast-mosaic" in evaluate.table(report)
+
+
+def test_only_what_stylises_in_one_pass_is_compared(engine, content, style):
+    with pytest.raises(InputError, match="does not stylise"):
+        evaluate.evaluate([("a", content)], [("s", style)], SMALL, one_pass=COMPACT_ENCODER, engine=engine)
 
 
 def test_unusable_folders(tmp_path):
