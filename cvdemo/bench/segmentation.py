@@ -37,6 +37,7 @@ MOVES: dict[str, Callable[[float], dict[str, Any]]] = {
     "opacity": lambda share: {"opacity": share},
     "temperature": lambda share: {"temperature": 0.5 + share},
     "confidence asked": lambda share: {"min_confidence": 0.9 * share + 0.05},
+    "smallest region": lambda share: {"min_region": 0.05 + share},
     "entropy, temperature": lambda share: {"show": "entropy", "temperature": 0.5 + share},
     "blur": lambda share: {"background": "blur", "blur": 5 + round(10 * share)},
 }

@@ -26,6 +26,7 @@ def segment(
     model: str,
     temperature: float,
     min_confidence: float,
+    min_region: float,
     opacity: float,
     outline: int,
     classes: list[str],
@@ -47,6 +48,7 @@ def segment(
         model: a name from /segmentation_models.
         temperature: logits are divided by this before the softmax, 0.1 to 10.
         min_confidence: pixels whose best class is less probable stay undecided (255 in the mask), 0 to 1.
+        min_region: per cent of the picture; a smaller region goes to the class that is next there, 0 to 5.
         opacity: how much of the class colour covers the picture, 0 to 1.
         outline: thickness of the outlines in pixels, 0 to 12.
         classes: names of the classes to show; empty for all but the background.
@@ -63,7 +65,7 @@ def segment(
         picture (PNG, with alpha for a cut-out); and the class index of every pixel (PNG), counting in "names".
     """
     user = session_of(request)
-    values = (temperature, min_confidence, opacity, outline, classes, background, blur, background_colour,
+    values = (temperature, min_confidence, min_region, opacity, outline, classes, background, blur, background_colour,
               score_threshold, mask_threshold, max_instances, show_labels)  # fmt: skip
     try:
         settings = read_settings(SegmentationSettings, _NAMES, values)

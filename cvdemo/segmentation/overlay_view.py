@@ -87,8 +87,8 @@ class Look:
 
     def found(self, settings: SegmentationSettings) -> Found:
         """The decoded result for the display copy; the last one is kept, so that drawing alone decodes nothing."""
-        key = (settings.temperature, settings.min_confidence, settings.classes, settings.score_threshold,
-               settings.mask_threshold, settings.max_instances)  # fmt: skip
+        key = (settings.temperature, settings.min_confidence, settings.min_region, settings.classes,
+               settings.score_threshold, settings.mask_threshold, settings.max_instances)  # fmt: skip
         known = self._decoded.get(key)
         if known is None:
             known = decode(self.small, settings, next(iter(self._decoded.values()), None))
@@ -108,7 +108,7 @@ class Look:
             raw = at_size(self.small, *size).raw
             assert not isinstance(raw, RawInstances)
             earlier = Segmentation(raw)
-        coarse = Segmentation(earlier.raw, found.temperature, found.min_confidence, found.chosen)
+        coarse = replace(found, raw=earlier.raw)
         coarse.take_over(earlier)
         coarse.entropy  # noqa: B018  (as above)
         self._coarse["last"] = coarse

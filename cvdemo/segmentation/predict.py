@@ -45,6 +45,10 @@ class SegmentationSettings(Settings):
         0.0, label="Least confidence", minimum=0.0, maximum=1.0, step=0.01,
         help="Pixels whose best class is less probable than this stay undecided.",
     )  # fmt: skip
+    min_region: float = setting(
+        0.0, label="Smallest region, %", minimum=0.0, maximum=5.0, step=0.05,
+        help="A connected region of a class that covers less of the picture goes to the class that is next there.",
+    )  # fmt: skip
     opacity: float = setting(
         0.55, label="Overlay opacity", minimum=0.0, maximum=1.0, step=0.05,
         help="How much of the class colour covers the picture: 0 none, 1 all.",
@@ -157,7 +161,7 @@ def decode(
             chosen=frozenset(settings.classes),
         )
     chosen = frozenset(settings.classes) & frozenset(raw.categories)
-    found = Segmentation(raw, settings.temperature, settings.min_confidence, chosen)
+    found = Segmentation(raw, settings.temperature, settings.min_confidence, chosen, settings.min_region / 100)
     if isinstance(earlier, Segmentation):
         found.take_over(earlier)
     found.labels  # noqa: B018  (worked out now, so that the caller's clock sees it here)

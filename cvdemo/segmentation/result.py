@@ -11,6 +11,7 @@ import numpy as np
 
 from cvdemo.core.lazy import cv2
 from cvdemo.segmentation.raw import RawSegmentation, softmax
+from cvdemo.segmentation.regions import without_small_regions
 from cvdemo.segmentation.resample import confidence_and_entropy, label_map, to_picture, values_at
 
 UNDECIDED = 255
@@ -38,12 +39,14 @@ class Segmentation:
         temperature: divides the logits before the softmax.
         min_confidence: pixels whose winner is less probable are ``UNDECIDED`` (255) in ``labels``.
         chosen: names of the classes to show, empty for all; the label map does not depend on it.
+        min_region: share of the picture in [0, 1]; a smaller region goes to the class that is next there.
     """
 
     raw: RawSegmentation
     temperature: float = 1.0
     min_confidence: float = 0.0
     chosen: frozenset[str] = frozenset()
+    min_region: float = 0.0
 
     @property
     def height(self) -> int:
@@ -59,15 +62,22 @@ class Segmentation:
 
     def take_over(self, earlier: Segmentation) -> None:
         """Keep the maps of an earlier result that hold here too: winners of the same output, and how sure they are."""
-        if earlier.raw is not self.raw:
+        if earlier.raw is not self.raw or earlier.min_region != self.min_region:
             return
-        kept = ["_winner"] + (["_statistics", "confidence"] if earlier.temperature == self.temperature else [])
+        kept = ["logits", "_winner"] + (
+            ["_statistics", "confidence"] if earlier.temperature == self.temperature else []
+        )
         kept += ["counts"] if earlier.min_confidence == self.min_confidence == 0 else []  # the winners' areas
         self.__dict__ |= {name: earlier.__dict__[name] for name in kept if name in earlier.__dict__}
 
     @cached_property
+    def logits(self) -> np.ndarray:
+        """(C, h, w) float32: the network's, without regions that are too small."""
+        return without_small_regions(self.raw.logits, self.min_region)
+
+    @cached_property
     def _winner(self) -> tuple[np.ndarray, np.ndarray]:
-        return label_map(self.raw.logits, self.raw.extent, self.raw.height, self.raw.width)
+        return label_map(self.logits, self.raw.extent, self.raw.height, self.raw.width)
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -80,9 +90,7 @@ class Segmentation:
 
     @cached_property
     def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        confidence, entropy = confidence_and_entropy(
-            self.raw.logits, self.raw.extent, self._winner[1], self.temperature
-        )
+        confidence, entropy = confidence_and_entropy(self.logits, self.raw.extent, self._winner[1], self.temperature)
         assert entropy is not None
         return confidence, entropy
 
@@ -92,7 +100,7 @@ class Segmentation:
         if "_statistics" in self.__dict__:
             return self._statistics[0]
         return confidence_and_entropy(
-            self.raw.logits, self.raw.extent, self._winner[1], self.temperature, with_entropy=False
+            self.logits, self.raw.extent, self._winner[1], self.temperature, with_entropy=False
         )[0]
 
     @property
@@ -143,13 +151,16 @@ class Segmentation:
         inside[sorted(self.shown if classes is None else classes)] = True
         if inside.all() or not inside.any():
             return np.full((self.height, self.width), float(inside.all()), np.float32)
-        shares = np.maximum(softmax(self.raw.logits, self.temperature), 1e-12)
+        shares = np.maximum(softmax(self.logits, self.temperature), 1e-12)
         odds = np.log(shares[inside].sum(axis=0)) - np.log(shares[~inside].sum(axis=0))
         exponent = to_picture(-odds, self.raw.extent, self.height, self.width)
         return 1 / (1 + cv2.exp(exponent))
 
     def probabilities_at(self, x: int, y: int) -> tuple[tuple[str, float], ...]:
-        """(class, probability) at pixel column x, row y, the most probable first; IndexError outside the picture."""
+        """(class, probability) at pixel column x, row y, the most probable first, by the network alone.
+
+        IndexError outside the picture. ``min_region`` has no say here: this is where its effect can be understood.
+        """
         if not (0 <= x < self.width and 0 <= y < self.height):
             raise IndexError(f"({x}, {y}) lies outside the {self.width} x {self.height} picture")
         values = softmax(values_at(self.raw.logits, self.raw.extent, x, y), self.temperature)

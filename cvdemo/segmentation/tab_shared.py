@@ -21,7 +21,7 @@ from cvdemo.ui.widgets import read_settings
 OVERLAY, COMPARE, TRUTH, UPSAMPLING = "overlay", "compare", "truth", "upsampling"
 LIVE_SIDE = 960  # longest side of a webcam frame on the page
 MAIN = ("show", "opacity", "outline", "background")
-NETWORK = ("temperature", "min_confidence")
+NETWORK = ("temperature", "min_confidence", "min_region")
 BEHIND = ("background_colour", "blur")
 OBJECTS = ("score_threshold", "mask_threshold", "max_instances", "show_labels")
 NAMES = (*MAIN, *NETWORK, *BEHIND, *OBJECTS, "classes")

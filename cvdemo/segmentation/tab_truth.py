@@ -27,7 +27,7 @@ from cvdemo.ui.viewer import status, trouble, working
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components, upload_button
 
-NAMES = ("min_confidence", "score_threshold", "show")
+NAMES = ("min_confidence", "min_region", "score_threshold", "show")
 PREFIX = "truth_"
 NOTHING = status("There is no ground truth for this picture yet", "Bring a mask, or keep the present result as one.")
 
@@ -173,7 +173,8 @@ def _stand_in(picture: Picture) -> tuple[str, str]:
 def _found(look: Look, settings: TruthSettings) -> Found:
     """The result in the picture's own size."""
     base = settings_for(look.inference.model).to_dict()
-    base |= {"min_confidence": settings.min_confidence, "score_threshold": settings.score_threshold, "classes": ()}
+    own = ("min_confidence", "min_region", "score_threshold")
+    base |= {name: getattr(settings, name) for name in own} | {"classes": ()}
     return decode(look.inference, SegmentationSettings.from_mapping(base))
 
 

@@ -38,6 +38,10 @@ class TruthSettings(Settings):
         0.0, label="Least confidence", minimum=0.0, maximum=1.0, step=0.01,
         help="Pixels whose best class is less probable are undecided: misses for their class.",
     )  # fmt: skip
+    min_region: float = setting(
+        0.0, label="Smallest region, %", minimum=0.0, maximum=5.0, step=0.05,
+        help="A connected region of a class that covers less of the picture goes to the class that is next there.",
+    )  # fmt: skip
     score_threshold: float = setting(
         0.5, label="Score threshold", minimum=0.05, maximum=1.0, step=0.01,
         help="Instance models: only objects with a score above this count.",
