@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from cvdemo.bench._browser import browser, camera_flags
 from cvdemo.bench.start import running_app
 from cvdemo.core.errors import CvDemoError
 from cvdemo.core.lazy import cv2
@@ -57,23 +56,6 @@ _WATCH = """
   }, 50);
 }
 """
-
-
-def chromium() -> str:
-    """The program's path; CvDemoError where there is none."""
-    found = os.environ.get("CVDEMO_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not found:
-        raise CvDemoError("There is no Chromium on this machine.", hint="Set CVDEMO_CHROMIUM to its path.")
-    return found
-
-
-def camera_flags(film_file: Path) -> list[str]:
-    """What has Chromium play an MJPEG file as its webcam, without asking for permission."""
-    return [
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={film_file}",
-    ]
 
 
 def film(path: Path) -> None:
@@ -147,32 +129,17 @@ def _film_in(page: Any, address: str, task: str) -> None:
 
 def measure(task: str, seconds: float, visitors: int) -> list[dict[str, float]]:
     """One summary for each of the visitors, who look at the same task at the same time."""
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError as error:
-        raise CvDemoError(
-            "This benchmark drives a browser with playwright, which is not installed.",
-            hint="pip install -r requirements-dev.txt",
-        ) from error
-    program = chromium()
-    with tempfile.TemporaryDirectory() as folder, running_app() as (address, _), sync_playwright() as control:
+    with tempfile.TemporaryDirectory() as folder:
         clock = Path(folder) / "clock.mjpeg"
         film(clock)
-        browser = control.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu", *camera_flags(clock)]
-        )
-        try:
-            pages = [browser.new_context(permissions=["camera"]).new_page() for _ in range(visitors)]
+        with running_app() as (address, _), browser(*camera_flags(clock)) as program:
+            pages = [program.new_context(permissions=["camera"]).new_page() for _ in range(visitors)]
             for page in pages:
                 _film_in(page, address, task)
             for page in pages:
                 page.evaluate("window.noted.length = 0")
             pages[0].wait_for_timeout(seconds * 1000)
             return [summary(page.evaluate("window.noted")) for page in pages]
-        except Error as error:
-            raise CvDemoError(f"The page did not do what it should: {error.message}") from error
-        finally:
-            browser.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cvdemo.bench import live
+from cvdemo.bench._browser import camera_flags, chromium
 from cvdemo.core.errors import CvDemoError
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -30,7 +30,7 @@ QUIET = [
 def chromium_or_skip() -> str:
     """The path of the browser that drives the page."""
     try:
-        return live.chromium()
+        return chromium()
     except CvDemoError as error:
         pytest.skip(str(error))
 
@@ -88,7 +88,7 @@ class Visit:
 def browser(webcam_clip: Path) -> Iterator[playwright.Browser]:
     with playwright.sync_playwright() as control:
         chromium = control.chromium.launch(
-            executable_path=chromium_or_skip(), args=[*QUIET, *live.camera_flags(webcam_clip)]
+            executable_path=chromium_or_skip(), args=[*QUIET, *camera_flags(webcam_clip)]
         )
         yield chromium
         chromium.close()
