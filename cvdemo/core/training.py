@@ -166,14 +166,8 @@ class Trainer:
         }
         torch.save(state, folder / "checkpoint.tmp")
         os.replace(folder / "checkpoint.tmp", folder / CHECKPOINT)
-        shipped = {
-            name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
-            for name, value in self.averaged_state().items()
-            if not name.startswith(self.kept)
-        }
-        save_file(shipped, folder / "weights.tmp")
-        (folder / "weights.tmp").chmod(0o644)
-        os.replace(folder / "weights.tmp", folder / filename)
+        own = {name: value for name, value in self.averaged_state().items() if not name.startswith(self.kept)}
+        write_weights(own, folder / filename)
 
     def resume(self, path: Path) -> None:
         """Continue from a checkpoint written by ``save``."""
@@ -250,6 +244,17 @@ class Trainer:
         self.save(out, filename)
         outcome = "done" if self.progress >= 1 else "stopped; the same command goes on"
         print(f"\n{outcome}: {self.step} steps, {self.pictures} pictures, {out}", file=sys.stderr)
+
+
+def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a state dict as it ships: safetensors, fractions in fp16; a file of that name is replaced atomically."""
+    shipped = {
+        name: (value.half() if value.is_floating_point() else value).contiguous().cpu() for name, value in state.items()
+    }
+    draft = path.with_suffix(".tmp")
+    save_file(shipped, draft)
+    draft.chmod(0o644)
+    os.replace(draft, path)
 
 
 class Exchange:

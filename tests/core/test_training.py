@@ -81,9 +81,14 @@ def test_a_step_learns_and_the_average_follows():
 
 def test_a_run_uses_its_budget_logs_and_leaves_weights_that_load(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "LOG_EVERY", 5)
+    ticks = itertools.count()
+    monkeypatch.setattr(
+        training.time, "monotonic", lambda: next(ticks) * 0.004
+    )  # fifty steps, however busy the machine
     ours = trainer(budget=0.2)
     first = loss_of(ours.network, batch())[1]["loss"]
     run(ours, tmp_path)
+    assert ours.step == 50
     assert ours.progress == 1
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(5, 5 * len(rows) + 1, 5))
