@@ -15,7 +15,7 @@ from cvdemo.ui.workbench import Plan, Workbench, create_workbench
 PLAN = Plan(
     TASK,
     DEFAULT_MODEL,
-    first_example="portrait",
+    first_example="crowd",
     creators={
         OVERLAY: ("Overlay", create_overlay_view),
         COMPARE: ("Compare", create_compare_view),

@@ -208,7 +208,7 @@ def test_downloads(tab: Any, button: str, ending: str, tmp_path: Path) -> None:
         page.get_by_role("button", name=button, exact=True).locator("visible=true").first.click()
     target = tmp_path / waiting.value.suggested_filename
     waiting.value.save_as(target)
-    assert target.name.startswith("grace_hopper-")
+    assert target.name.startswith("crowd-")
     assert target.suffix == ending
     content = target.read_bytes()
     if button == "Cut-out PNG":
