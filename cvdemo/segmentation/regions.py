@@ -30,10 +30,12 @@ def without_small_regions(logits: np.ndarray, share: float) -> np.ndarray:
 
     In such a region its class is made the least probable of all, so the next one wins, and every measure taken of the
     logits (probabilities, entropy, soft edges) agrees with the map that is shown. A map whose regions are all small
-    keeps the largest one.
+    stays as it is.
 
     logits: (C, H, W) float32, not written to.   share: in [0, 1]; 0 returns ``logits`` themselves.
     """
+    if share <= 0:
+        return logits
     least = share * logits[0].size
     changed = logits
     for _ in range(MOST_PASSES):

