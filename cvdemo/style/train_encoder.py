@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from cvdemo.classification.train import BatchMaker, Pack, loss_of
@@ -47,7 +46,7 @@ def finished(state: dict[str, Tensor], photos: Iterable[Tensor]) -> CompactVgg:
 
 def save_encoder(encoder: CompactVgg, path: Path) -> None:
     """As safetensors in half precision."""
-    save_file({name: value.half().contiguous().cpu() for name, value in encoder.state_dict().items()}, path)
+    training.write_weights(encoder.state_dict(), path)
     path.chmod(0o644)
 
 
