@@ -21,8 +21,9 @@ from cvdemo.core import registry
 from cvdemo.core.device import configure_threads, device_title
 from cvdemo.core.engine import Engine
 from cvdemo.core.registry import ModelSpec
-from cvdemo.flow.predict import TASK, FlowInference, decode
+from cvdemo.flow.predict import TASK, FlowInference, decode, with_variational
 from cvdemo.flow.raw import example_pair
+from cvdemo.flow.variational import AUTO
 
 REFERENCE = "dis-medium"
 BARS_MS = {"compact-raft": 180.0, "compact-flownet": 40.0}
@@ -41,7 +42,8 @@ def time_methods(engine: Engine, specs: Sequence[ModelSpec], rounds: int) -> lis
         for spec, _ in usable if number % 2 else reversed(usable):
             started = perf_counter()
             ran = engine.run(spec, pair)
-            decode(FlowInference(ran.output, None, ran.stages, ran.device, ran.precision, ran.model))
+            found = FlowInference(ran.output, None, ran.stages, ran.device, ran.precision, ran.model)
+            decode(with_variational(found, pair, AUTO))
             times[spec.name].append((perf_counter() - started) * 1e3)
     precisions = {model.name: model.precision for model in engine.statistics().models}
     reference = times.get(REFERENCE)

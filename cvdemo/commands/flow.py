@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"Flow cannot be written as {path.name}.", hint=f"Use one of {', '.join(SUFFIXES)}.")
     first, second = read_picture(args.first), read_picture(args.second)
     backward = args.backward or settings.view == "occlusion" or settings.show_occlusion
-    inference = infer(first, second, args.model, backward=backward, iterations=settings.iterations)
+    inference = infer(
+        first, second, args.model, backward=backward, iterations=settings.iterations, variational=settings.variational
+    )  # fmt: skip
     field = decode(inference, settings)
     print(f"{args.first.name} to {args.second.name}: {field.sentence()}", file=sys.stderr)
     result = field.to_dict()

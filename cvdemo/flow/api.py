@@ -37,6 +37,7 @@ def flow(
     alpha: float,
     beta: float,
     iterations: int,
+    variational: str,
     request: gr.Request,
 ) -> tuple[dict[str, Any], str, str]:
     """
@@ -58,13 +59,15 @@ def flow(
         alpha: occlusion check, squared disagreement allowed per squared motion.
         beta: occlusion check, squared disagreement always allowed, in square pixels.
         iterations: how often an iterative network refines the flow, 1 to 32.
+        variational: auto, on or off: whether the result is made exact by minimising an energy over both pictures.
     Returns:
-        A dictionary {"model", "width", "height", "iteration", "iterations", "speed": {"mean", "median", "p95",
-        "maximum", "direction", "coherence", "moving"}, "occluded_share", "notes", "sentence", "decode_ms",
-        "milliseconds", "truth": {"epe", "fl_all", "angular", ...} or null}; the drawn picture (PNG); and the flow as a
-        Middlebury .flo file.
+        A dictionary {"model", "width", "height", "iteration", "iterations", "variational", "speed": {"mean",
+        "median", "p95", "maximum", "direction", "coherence", "moving"}, "occluded_share", "notes", "sentence",
+        "decode_ms", "milliseconds", "truth": {"epe", "fl_all", "angular", ...} or null}; the drawn picture (PNG); and
+        the flow as a Middlebury .flo file.
     """
-    values = (view, maximum, iteration, opacity, arrow_spacing, arrow_scale, show_occlusion, alpha, beta, iterations)
+    values = (view, maximum, iteration, opacity, arrow_spacing, arrow_scale, show_occlusion, alpha, beta, iterations,
+              variational)  # fmt: skip
     user = session_of(request)
     try:
         if not first or not second:
@@ -73,8 +76,9 @@ def flow(
         before, after = (read_picture(files.claim(user, path)) for path in (first, second))
         back = bool(backward) or settings.view == "occlusion" or settings.show_occlusion
         inference = predict.infer(
-            before, after, model or DEFAULT_MODEL, backward=back, iterations=settings.iterations, user=user
-        )
+            before, after, model or DEFAULT_MODEL, backward=back, iterations=settings.iterations,
+            variational=settings.variational, user=user,
+        )  # fmt: skip
         field = predict.decode(inference, settings)
         measured = None
         if truth:

@@ -12,6 +12,7 @@ from cvdemo.core.tracing import fused
 from cvdemo.flow.nets.flownet_s import FLOW_UNIT, STRIDE, FlowNetS, stacked
 from cvdemo.flow.raft import build_small, runner
 from cvdemo.flow.raw import FramePair, RawFlow, agree, example_pair, fitted
+from cvdemo.flow.variational import EXTRA
 
 RAFT = "compact-raft"
 FLOWNET = "compact-flownet"
@@ -42,6 +43,7 @@ _COMMON: dict[str, Any] = {
     "licence": "MIT",
     "example": example_pair,
     "agrees": agree,
+    "extras": {EXTRA: True},
 }
 
 register(

@@ -14,7 +14,7 @@ from cvdemo.flow import draw as drawing
 from cvdemo.flow import models as models  # registers the methods that the settings name
 from cvdemo.flow.colour import robust_maximum
 from cvdemo.flow.metrics import endpoint_error, outliers
-from cvdemo.flow.predict import TASK, decode
+from cvdemo.flow.predict import BACKWARD, TASK, decode
 from cvdemo.flow.tab_shared import Look, Pair, Truth, mean_error
 from cvdemo.flow.warp import warp_error
 from cvdemo.ui.viewer import display_copy, shown
@@ -70,7 +70,8 @@ class Row:
 
 def run_ms(look: Look) -> float:
     """Milliseconds of one forward run, without loading, waiting and the backward flow."""
-    return sum(ms for stage, ms in look.inference.stages.items() if stage not in ("load", "wait", "backward"))
+    stages = look.inference.stages.items()
+    return sum(ms for name, ms in stages if name not in ("load", "wait") and not name.startswith(BACKWARD))
 
 
 def outlier_share(flow: np.ndarray, truth: np.ndarray) -> float:

@@ -19,6 +19,7 @@ import numpy as np
 from cvdemo.core.errors import InputError
 from cvdemo.core.media import read_picture
 from cvdemo.core.report import hand_over
+from cvdemo.flow import variational
 from cvdemo.flow.files import read_flow
 from cvdemo.flow.metrics import FlowScore, score
 from cvdemo.flow.raw import DEFAULT_ITERATIONS
@@ -150,6 +151,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--model", metavar="NAME", help=f"registry name of the method, or {ZERO} for no motion")
     parser.add_argument("--iterations", type=int, default=DEFAULT_ITERATIONS, metavar="N",
                         help="refinements of an iterative network (%(default)s)")  # fmt: skip
+    parser.add_argument("--variational", choices=variational.CHOICES, default=variational.AUTO,
+                        help="refine the result on the frames; auto: for networks that gain by it")  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write JSON to a file, or to the output with -")
     parser.set_defaults(run=run)
 
@@ -158,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate as the parsed arguments say and print the result; 0, or InputError and its like."""
     if (args.data is None) == (args.synthetic is None):
         raise InputError("Give either --data DIR or --synthetic N.", hint="See --help.")
-    model, method = method_of(args.model, args.iterations)
+    model, method = method_of(args.model, args.iterations, args.variational)
     pairs: Iterable[Labelled]
     if args.data is not None:
         pairs = map(read_pair, pair_folders(args.data))
@@ -174,7 +177,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def method_of(model: str | None, iterations: int = DEFAULT_ITERATIONS) -> tuple[str, Method]:
+def method_of(
+    model: str | None, iterations: int = DEFAULT_ITERATIONS, choice: str = variational.AUTO
+) -> tuple[str, Method]:
     """Name and function of a registered method, the default one without a name."""
     from cvdemo import tasks
     from cvdemo.flow import predict  # here, so that scoring somebody's own function needs no model code
@@ -185,7 +190,7 @@ def method_of(model: str | None, iterations: int = DEFAULT_ITERATIONS) -> tuple[
     name = model or predict.DEFAULT_MODEL
 
     def look(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return predict.decode(predict.infer(first, second, name, iterations=iterations)).flow
+        return predict.decode(predict.infer(first, second, name, iterations=iterations, variational=choice)).flow
 
     return name, look
 

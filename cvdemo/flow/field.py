@@ -53,6 +53,7 @@ class FlowField:
             where no backward flow was computed.
         model: registry name.   iteration, iterations: which refinement this is, from 1, of how many.
         notes: what a user should know about how it came about.   milliseconds: decoding took.
+        variational: whether it is what the variational refinement made of the method's last one.
     """
 
     flow: np.ndarray
@@ -62,6 +63,7 @@ class FlowField:
     iterations: int = 1
     notes: tuple[str, ...] = ()
     milliseconds: float = 0.0
+    variational: bool = False
 
     def __post_init__(self) -> None:
         if self.flow.ndim != 3 or self.flow.shape[2] != 2:
@@ -114,6 +116,7 @@ class FlowField:
             "height": self.height,
             "iteration": self.iteration,
             "iterations": self.iterations,
+            "variational": self.variational,
             "speed": self.statistics.to_dict(),
             "occluded_share": None if self.occluded is None else round(float(self.occluded.mean()), 4),
             "notes": list(self.notes),

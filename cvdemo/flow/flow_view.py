@@ -42,6 +42,7 @@ KINDS: dict[str, str] = {
 }  # fmt: skip
 _ERROR_FULL = 60.0  # grey levels of the brightest colour in the map of warp errors
 _COUNTED = 100_000  # pixels, about: the charts cannot show what more would change
+_LAST = ", the variational one"
 _SHOWN_SIDE = 640  # smaller pictures are enlarged before lines and letters are drawn
 
 
@@ -267,8 +268,8 @@ def refinements_of(look: Look, truth: Truth | None) -> list[tuple[int, float, fl
     return rows
 
 
-def refinements_html(rows: list[tuple[int, float, float]], at: int) -> str:
-    """The curve over the refinements with the one on show marked; a hint for methods that make one step."""
+def refinements_html(rows: list[tuple[int, float, float]], at: int, variational: bool = False) -> str:
+    """The curve over the refinements with the one on show (variational or not) marked; a hint if there is but one."""
     if len(rows) < 2:
         return (
             '<p class="hint">This method computes the flow in one step. An iterative network, such as RAFT, refines '
@@ -285,12 +286,13 @@ def refinements_html(rows: list[tuple[int, float, float]], at: int) -> str:
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, range(len(rows))))
     x, y = place(max(0, min(at, len(rows)) - 1))
     what = "mean endpoint error" if known else "mean change from the refinement before"
+    where = f"Refinement {at} of {len(rows)}{_LAST * variational}"
     marks = f'<text x="{left}" y="184">1</text><text x="{wide - 20}" y="184" text-anchor="end">{len(rows)}</text>'
     return (
         f'<figure class="curve"><svg viewBox="0 0 {wide} {high}" role="img" aria-label="{what}">'
         f'<line class="rule" x1="{left}" x2="{wide - 20}" y1="{base}" y2="{base}"/><polyline class="raw" '
         f'points="{line}"/><circle class="now" cx="{x:.1f}" cy="{y:.1f}" r="7"/>{marks}'
-        f'<text x="4" y="{base - 134}">{most:.2g}</text></svg><figcaption>Refinement {at} of {len(rows)}: {what} '
+        f'<text x="4" y="{base - 134}">{most:.2g}</text></svg><figcaption>{where}: {what} '
         f"{values[at - 1]:.3g} px.</figcaption></figure>"
     )
 
@@ -304,7 +306,7 @@ def numbers_html(look: Look, made: Rendered, truth: Truth | None) -> str:
         ("Frames", f"{pair.original[1]} x {pair.original[0]} px"),
         ("Method", f"{spec.title}{f', {spec.parameters / 1e6:.2f} M parameters' if spec.parameters else ''}"),
         ("Computed at", f"{width} x {height} px"),
-        ("Refinement", f"{field.iteration} of {field.iterations}"),
+        ("Refinement", f"{field.iteration} of {field.iterations}{_LAST * field.variational}"),
         ("Speed: mean, median, 95 %, most", " · ".join(
             f"{value:.2f}" for value in (figures.mean, figures.median, figures.p95, figures.maximum)) + " px"),
         ("Full colour at", f"{made.maximum:g} px"),

@@ -15,6 +15,7 @@ from cvdemo.core.media import Picture
 from cvdemo.flow.colour import robust_maximum
 from cvdemo.flow.predict import decode, infer
 from cvdemo.flow.tab_shared import Look, Pair
+from cvdemo.flow.variational import AUTO
 
 SIDE = 384  # captures are shrunk to this: what is lost in detail is won in pictures a second
 AWAY_SECONDS = 2.0
@@ -78,7 +79,9 @@ def live_model(model: str) -> str:
     return FAST if registry.get(model).tier == "full" else model
 
 
-def look(session: str, picture: Picture, model: str, iterations: int) -> tuple[Look, float] | None:
+def look(
+    session: str, picture: Picture, model: str, iterations: int, variational: str = AUTO
+) -> tuple[Look, float] | None:
     """What the newest capture says when it is held against the one before, and the maximum of its colours.
 
     None for the first capture. Errors as in ``infer``.
@@ -89,7 +92,8 @@ def look(session: str, picture: Picture, model: str, iterations: int) -> tuple[L
     if before is None:
         return None
     inference = infer(
-        before, newest, live_model(model), iterations=min(iterations, MOST_REFINEMENTS), user=session
+        before, newest, live_model(model), iterations=min(iterations, MOST_REFINEMENTS), variational=variational,
+        user=session,
     )  # fmt: skip
     pair = Pair(before, newest, "webcam", (before.shape[0], before.shape[1]), ("live", "live"))
     return Look(pair, inference), watch.steady(decode(inference).flow)

@@ -12,6 +12,7 @@ from cvdemo.core.registry import ModelSpec, Precision, WeightsFile, register
 from cvdemo.flow import classical, compact  # noqa: F401  (they register themselves, and come first)
 from cvdemo.flow.raft import build_large, build_small, runner
 from cvdemo.flow.raw import agree, example_pair
+from cvdemo.flow.variational import EXTRA
 
 _RAFT: dict[str, Any] = {
     "task": "flow",
@@ -39,6 +40,7 @@ register(
         weights=WeightsFile.from_url("https://download.pytorch.org/models/raft_small_C_T_V2-01064c6d.pth"),
         build=build_small,
         run=runner("raft_small"),
+        extras={EXTRA: True},
         **_RAFT,
     )
 )

@@ -7,7 +7,7 @@ URL are generated from it.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -19,9 +19,10 @@ from cvdemo.core.engine import Engine, default_engine
 from cvdemo.core.media import Picture
 from cvdemo.core.settings import Settings, setting
 from cvdemo.flow import draw as drawing
+from cvdemo.flow import variational as energy
 from cvdemo.flow.colour import robust_maximum
 from cvdemo.flow.field import FlowField
-from cvdemo.flow.raw import DEFAULT_ITERATIONS, MOST_ITERATIONS, RawFlow, pair_of
+from cvdemo.flow.raw import DEFAULT_ITERATIONS, MOST_ITERATIONS, FramePair, RawFlow, pair_of
 from cvdemo.flow.warp import ALPHA, BETA, occlusion_mask
 
 __all__ = [
@@ -33,6 +34,8 @@ TASK = "flow"
 DEFAULT_MODEL = "dis-medium"
 VIEWS: tuple[str, ...] = ("colour", "arrows", "magnitude", "occlusion")
 CLASSICAL = "classical"
+BACKWARD, VARIATIONAL = "backward", "variational"
+"""Names of stages: see ``FlowInference``."""
 
 _VIEW_HELP = (
     "colour: hue is the direction, strength the speed; arrows: every few pixels; magnitude: speed alone; occlusion: "
@@ -50,8 +53,8 @@ class FlowSettings(Settings):
         help="The speed drawn in full colour. 0 takes the field's own 99th percentile, which is stated.",
     )  # fmt: skip
     iteration: int = setting(
-        0, label="Refinement", minimum=0, maximum=MOST_ITERATIONS, step=1,
-        help="Which refinement of an iterative network to show, from 1; 0 is the last.",
+        0, label="Refinement", minimum=0, maximum=MOST_ITERATIONS + 1, step=1,
+        help="Which refinement of a network to show, from 1; 0 is the last, after the variational one.",
     )  # fmt: skip
     opacity: float = setting(
         1.0, label="Opacity", minimum=0.0, maximum=1.0, step=0.05,
@@ -79,6 +82,10 @@ class FlowSettings(Settings):
         DEFAULT_ITERATIONS, label="Refinements", minimum=1, maximum=MOST_ITERATIONS, step=1, network=True,
         advanced=True, help="How often an iterative network refines the flow; others ignore it.",
     )  # fmt: skip
+    variational: str = setting(
+        energy.AUTO, label="Variational refinement", choices=energy.CHOICES, network=True, advanced=True,
+        help="Make the result exact by minimising Brox's energy over both frames. auto: for networks that gain by it.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +93,7 @@ class FlowInference:
     """One run of a method on a pair: its raw output and what it cost, milliseconds per stage in order.
 
     backward: the flow from the second frame to the first, None unless asked for; its time is the stage "backward".
+        The variational refinement's is "variational", of the way back "backward variational".
     notes: what was done to the frames.
     """
 
@@ -112,6 +120,7 @@ def infer(
     backward: bool = False,
     iterations: int = DEFAULT_ITERATIONS,
     max_side: int = 0,
+    variational: str = energy.AUTO,
     user: str = "",
     cancel: threading.Event | None = None,
     progress: ProgressFn | None = None,
@@ -124,6 +133,7 @@ def infer(
     Args:
         backward: also compute the flow from the second to the first frame, for the occlusion check.
         iterations: refinements of an iterative network.   max_side: shrink the frames to this side first, 0 not.
+        variational: "auto", "on" or "off", see ``FlowSettings``.
     Errors: InputError for frames of different proportions or under 8 pixels, otherwise as in ``Engine.run``.
     """
     tasks.load_all()
@@ -135,9 +145,9 @@ def infer(
     stages, back = dict(ran.stages), None
     if backward:
         again = engine.run(spec, pair.reversed(), user=user, cancel=cancel, progress=_part_of(progress, 0.5, 1.0))
-        back, stages["backward"] = again.output, sum(again.stages.values())
+        back, stages[BACKWARD] = again.output, sum(again.stages.values())
     on_processor = spec.tier == CLASSICAL
-    return FlowInference(
+    found = FlowInference(
         ran.output,
         back,
         stages,
@@ -146,6 +156,29 @@ def infer(
         ran.model,
         notes + ran.output.notes,
     )
+    return with_variational(found, pair, variational)
+
+
+def with_variational(inference: FlowInference, pair: FramePair, choice: str) -> FlowInference:
+    """An inference with or without the variational refinement of both ways, as the choice says; the network rests.
+
+    pair: the frames it was computed from.
+    """
+    stages = {name: ms for name, ms in inference.stages.items() if not name.endswith(VARIATIONAL)}
+    raw, back = inference.raw, inference.backward
+    if energy.is_wanted(inference.model, choice) == (raw.variational is not None):
+        return inference
+    if raw.variational is not None:
+        plain = None if back is None else replace(back, variational=None)
+        return replace(inference, raw=replace(raw, variational=None), backward=plain, stages=stages)
+    started = perf_counter()
+    raw = energy.refined(raw, pair)
+    stages[VARIATIONAL] = (perf_counter() - started) * 1e3
+    if back is not None:
+        started = perf_counter()
+        back = energy.refined(back, pair.reversed())
+        stages[f"{BACKWARD} {VARIATIONAL}"] = (perf_counter() - started) * 1e3
+    return replace(inference, raw=raw, backward=back, stages=stages)
 
 
 def _part_of(progress: ProgressFn | None, start: float, end: float) -> ProgressFn | None:
@@ -168,7 +201,8 @@ def decode(inference: FlowInference, settings: FlowSettings | None = None) -> Fl
         other = back.at(min(number, len(back)) - 1)
         occluded = occlusion_mask(flow, other, chosen.alpha, chosen.beta)
     milliseconds = (perf_counter() - started) * 1e3
-    return FlowField(flow, raw.model, occluded, number, count, inference.notes, milliseconds)
+    last = raw.variational is not None and number == count
+    return FlowField(flow, raw.model, occluded, number, count, inference.notes, milliseconds, last)
 
 
 def draw(pixels: np.ndarray, field: FlowField, settings: FlowSettings | None = None) -> np.ndarray:

@@ -113,6 +113,8 @@ class RawFlow:
         layout: where the cells of a coarse refinement lie. "areas": each covers as many pixels; "corners": the
             outermost lie on the corner pixels, as the published RAFT enlarges; "strided": cell (i, j) lies on the
             pixel (s i, s j), where a convolution with stride s looks.
+        variational: (h', w', 2) float32, the last refinement after ``flow.variational``, in pixels of its own size;
+            counted as one refinement more. None where that was not asked for.
     """
 
     refinements: np.ndarray
@@ -122,6 +124,7 @@ class RawFlow:
     working: tuple[int, int] = (0, 0)
     padded: tuple[int, int] = (0, 0)
     layout: Layout = "areas"
+    variational: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = self.refinements.shape
@@ -133,14 +136,21 @@ class RawFlow:
             object.__setattr__(self, "padded", self.working)
 
     def __len__(self) -> int:
-        return len(self.refinements)
+        return len(self.refinements) + (self.variational is not None)
 
     def at(self, k: int = -1) -> np.ndarray:
         """Refinement ``k`` (negative from the end) as (H, W, 2) float32, in pixels of the original frames."""
+        number = range(len(self))[k]
+        if self.variational is not None and number == len(self.refinements):
+            return rescale_flow(self.variational, self.height, self.width)
+        return rescale_flow(self.worked(number), self.height, self.width)
+
+    def worked(self, k: int = -1) -> np.ndarray:
+        """The method's own refinement ``k`` as (h, w, 2) float32 at the size it worked at."""
         coarse = np.asarray(self.refinements[k], np.float32)
         full = coarse if coarse.shape[:2] == self.padded else enlarge(coarse, *self.padded, self.layout)
         height, width = self.working
-        return rescale_flow(full[:height, :width], self.height, self.width)
+        return full[:height, :width]
 
     @property
     def notes(self) -> tuple[str, ...]:

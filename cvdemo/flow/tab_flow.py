@@ -26,8 +26,10 @@ from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
 from cvdemo.ui.widgets import read_settings, settings_components
 
 FRONT = ("view", "maximum", "opacity", "iteration")
-MORE = ("arrow_spacing", "arrow_scale", "show_occlusion", "alpha", "beta", "iterations")
+MORE = ("arrow_spacing", "arrow_scale", "show_occlusion", "alpha", "beta", "iterations", "variational")
 NAMES = (*FRONT, *MORE)
+AGAIN = ("iterations", "variational")
+"""What the method is asked; the others act on its answer."""
 PREFIX = "flow_"
 LIVE = ("flow", "live")
 WAITING = status("The first capture is there", "The flow appears with the second one.", announce=False)
@@ -87,7 +89,7 @@ def _components() -> Parts:
     line = gr.HTML(status(), elem_id="flow-status")
     with gr.Row():
         widgets = settings_components(FlowViewSettings, FRONT[1:])
-    with gr.Accordion("More: arrows, occlusion check, refinements of a network", open=False):
+    with gr.Accordion("More: arrows, occlusion check, refinements", open=False):
         with gr.Row():
             widgets |= settings_components(FlowViewSettings, MORE[:3])
         with gr.Row():
@@ -121,11 +123,11 @@ def _run(
         pair = kept.pair_on_show(user, first, second)
         for event in follow(
             lambda progress, cancel: kept.look_of(
-                user, pair, model, settings.iterations, progress=progress, cancel=cancel
+                user, pair, model, settings.iterations, settings.variational, progress=progress, cancel=cancel
             )
         ):
             if isinstance(event, Done):
-                key = kept.key_of(pair, model, settings.iterations)
+                key = kept.key_of(pair, model, settings.iterations, settings.variational)
                 count = len(event.value.inference.raw)
                 slider = gr.Slider(maximum=max(count, 1), interactive=count > 1, value=min(settings.iteration, count))
                 yield key, slider, *drawn(event.value, settings, projector, kept.truth_of(user, pair))
@@ -145,7 +147,7 @@ def drawn(look: Look, settings: FlowViewSettings, projector: bool, truth: Truth 
         value_of(made),
         status(made.sentence, made.timing),
         view.charts_of(look, made),
-        view.refinements_html(rows, made.field.iteration),
+        view.refinements_html(rows, made.field.iteration, made.field.variational),
         view.numbers_html(look, made, truth),
     )
 
@@ -158,7 +160,7 @@ def value_of(made: Rendered, quality: int = 88) -> dict[str, Any]:
 def _step(user: str, picture: Picture, model: str, projector: bool, *values: Any) -> tuple[Any, ...]:
     """current and the answer for a capture of the camera."""
     settings = read_settings(FlowViewSettings, NAMES, values)
-    found = live.look(user, picture, model, settings.iterations)
+    found = live.look(user, picture, model, settings.iterations, settings.variational)
     if found is None:
         return gr.skip(), gr.skip(), WAITING, *(gr.skip(),) * 3
     look, maximum = found
@@ -172,7 +174,7 @@ def _step(user: str, picture: Picture, model: str, projector: bool, *values: Any
 
 
 def _wire_sliders(parts: Parts, shared: Shared, whole: list[Any], outputs: list[Any]) -> None:
-    """All settings but the number of refinements act on what was computed."""
+    """All settings but the network's act on what was computed."""
 
     def redraw(request: gr.Request, key: Any, mode: str, projector: bool, *values: Any) -> tuple[Any, ...]:
         user = session_of(request)
@@ -183,13 +185,14 @@ def _wire_sliders(parts: Parts, shared: Shared, whole: list[Any], outputs: list[
         return drawn(look, settings, projector, kept.truth_of(user, look.pair))
 
     inputs = [parts.current, shared.mode, shared.projector, *parts.settings]
-    quick = [widget for name, widget in parts.widgets.items() if name != "iterations"]
+    quick = [widget for name, widget in parts.widgets.items() if name not in AGAIN]
     for widget in (*quick, shared.projector):
         widget.input(redraw, inputs, parts.answer, trigger_mode="always_last", **QUICK)
-    parts.widgets["iterations"].release(
-        _run, whole, outputs, trigger_mode="always_last", show_progress="hidden", api_visibility="private",
-        concurrency_id="flow-flow", concurrency_limit=8,
-    )  # fmt: skip
+    for moved in (parts.widgets["iterations"].release, parts.widgets["variational"].input):
+        moved(
+            _run, whole, outputs, trigger_mode="always_last", show_progress="hidden", api_visibility="private",
+            concurrency_id="flow-flow", concurrency_limit=8,
+        )  # fmt: skip
 
 
 def _exported(user: str, kind: str, key: Any, *values: Any) -> tuple[str, bytes]:

@@ -17,8 +17,9 @@ from cvdemo.core.media import Picture
 from cvdemo.flow import metrics
 from cvdemo.flow.examples import truth_file
 from cvdemo.flow.files import read_flow
-from cvdemo.flow.predict import FlowInference, infer
-from cvdemo.flow.raw import pair_of, rescale_flow
+from cvdemo.flow.predict import FlowInference, infer, with_variational
+from cvdemo.flow.raw import FramePair, pair_of, rescale_flow
+from cvdemo.flow.variational import AUTO, OFF, ON, is_wanted
 from cvdemo.ui.memory import memory_of, picture_of
 
 FLOW, COMPARE, SYNTHETIC, CLIP, LECTURE = "flow", "compare", "synthetic", "clip", "lecture"
@@ -104,9 +105,9 @@ def pair_on_show(session: str, first: str | None, second: str | None) -> Pair:
     return pair
 
 
-def key_of(pair: Pair, model: str, iterations: int) -> Hashable:
+def key_of(pair: Pair, model: str, iterations: int, variational: str = AUTO) -> Hashable:
     """Where the session's memory keeps a method's look at a pair; one-shot methods have one, whatever is asked."""
-    return "flow", pair.key, model, iterations if is_iterative(model) else 0
+    return "flow", pair.key, model, iterations if is_iterative(model) else 0, is_wanted(model, variational)
 
 
 def is_iterative(model: str) -> bool:
@@ -114,19 +115,27 @@ def is_iterative(model: str) -> bool:
     return "recurrent" in registry.get(model).family
 
 
-def look_of(session: str, pair: Pair, model: str, iterations: int, **watch: Any) -> Look:
+def look_of(
+    session: str, pair: Pair, model: str, iterations: int, variational: str = AUTO, **watch: Any
+) -> Look:  # fmt: skip
     """What a method says of a pair, both ways; one that has seen it is not run again. Errors as in ``infer``.
 
     watch: ``progress`` and ``cancel``.
     """
+    memory, other = memory_of(session), OFF if is_wanted(model, variational) else ON
 
     def run() -> Look:
+        seen: Look | None = memory.get(key_of(pair, model, iterations, other))
+        if seen is not None:
+            frames = FramePair(pair.first, pair.second, iterations)
+            return Look(pair, with_variational(seen.inference, frames, variational))
         inference = infer(
-            pair.first, pair.second, model, backward=True, iterations=iterations, user=session, **watch
+            pair.first, pair.second, model, backward=True, iterations=iterations, variational=variational,
+            user=session, **watch,
         )  # fmt: skip
         return Look(pair, inference)
 
-    return memory_of(session).recall(key_of(pair, model, iterations), run)
+    return memory.recall(key_of(pair, model, iterations, variational), run)
 
 
 def forward_look_of(session: str, pair: Pair, model: str, iterations: int, **watch: Any) -> Look:

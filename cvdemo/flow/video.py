@@ -84,7 +84,8 @@ def annotate(
             before = frame.pixels
             return frame.pixels
         inference = infer(
-            before, frame.pixels, model, engine, iterations=settings.iterations, user=user, cancel=cancel,
+            before, frame.pixels, model, engine, iterations=settings.iterations,
+            variational=settings.variational, user=user, cancel=cancel,
             backward=settings.view == "occlusion" or settings.show_occlusion,
         )  # fmt: skip
         field = decode(inference, settings)

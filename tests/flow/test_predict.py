@@ -100,4 +100,4 @@ def test_a_stated_maximum_makes_colours_comparable(processor):
 
 def test_settings_are_declared_once_and_start_as_the_model_wants(stand_in):
     assert settings_for(NAME) == FlowSettings()
-    assert [field.name for field in FlowSettings.fields_of() if field.network] == ["iterations"]
+    assert [field.name for field in FlowSettings.fields_of() if field.network] == ["iterations", "variational"]
