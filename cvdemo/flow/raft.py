@@ -77,6 +77,7 @@ def refine(
     state, context = torch.tanh(state), functional.relu(context)  # (B, hidden, H/8, W/8), (B, rest, H/8, W/8)
     rows_first = state.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if rows_first else torch.contiguous_format
+    units = _units(model, state, context)
     start = coordinates(len(first), size[0] // STRIDE, size[1] // STRIDE, first.device)
     at = start
     for number in range(-warm, iterations):
@@ -86,10 +87,54 @@ def refine(
             # In the state's number format and layout: the convolutions would convert them anyway, three times each.
             flow = (at - start).to(state).contiguous(memory_format=layout)
             looked_up = looked_up.to(state).contiguous(memory_format=layout)
-            state, change = model.update_block(state, context, looked_up, flow)
-            at = at + change.float()
+            motion = model.update_block.motion_encoder(flow, looked_up)
+            for unit in units:
+                state = unit(state, motion)
+            at = at + model.update_block.flow_head(state).float()
         if number >= 0:
             yield at - start, state
+
+
+class RecurrentUnit:
+    """A convolutional GRU (torchvision's ``ConvGRU``) whose input is partly the same at every step.
+
+    The convolutions are linear, so what they make of the context is computed once for all refinements and added.
+    Update and reset gate look at the same input and are one convolution.
+
+    state: (B, H, h, w), the first one, whose number format and layout the weights get.   context: (B, C, h, w).
+    """
+
+    def __init__(self, gru: Any, state: Tensor, context: Tensor) -> None:
+        hidden, before = state.shape[1], state.shape[1] + context.shape[1]
+        rows_first = state.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if rows_first else torch.contiguous_format
+        self.padding = gru.convz.padding
+
+        def split(*convolutions: nn.Conv2d) -> tuple[Tensor, Tensor]:
+            """The weights for state and motion, and the constant part of the sum."""
+            weight = torch.cat([convolution.weight for convolution in convolutions]).to(state)
+            bias = torch.cat([convolution.bias for convolution in convolutions if convolution.bias is not None])
+            constant = functional.conv2d(context, weight[:, hidden:before], bias.to(state), padding=self.padding)
+            varying = torch.cat([weight[:, :hidden], weight[:, before:]], dim=1)
+            return varying.contiguous(memory_format=layout), constant
+
+        self.gates, self.gates_constant = split(gru.convz, gru.convr)
+        self.candidate, self.candidate_constant = split(gru.convq)
+
+    def __call__(self, state: Tensor, motion: Tensor) -> Tensor:
+        """The next state; motion: (B, M, h, w), which changes from step to step."""
+        gates = functional.conv2d(torch.cat([state, motion], dim=1), self.gates, padding=self.padding)
+        update, reset = torch.sigmoid(gates + self.gates_constant).chunk(2, dim=1)
+        seen = torch.cat([reset * state, motion], dim=1)
+        candidate = functional.conv2d(seen, self.candidate, padding=self.padding) + self.candidate_constant
+        return torch.lerp(state, torch.tanh(candidate), update)
+
+
+def _units(model: Any, state: Tensor, context: Tensor) -> list[RecurrentUnit]:
+    """The small network has one unit, the large one a horizontal and a vertical."""
+    block = model.update_block.recurrent_block
+    modules = [gru for gru in (block.convgru1, block.convgru2) if isinstance(gru, nn.Module)]
+    return [RecurrentUnit(gru, state, context) for gru in modules]
 
 
 def pyramid(first: Tensor, second: Tensor, levels: int) -> list[Tensor]:

@@ -49,6 +49,35 @@ def test_every_refinement_is_torchvisions(both):
     assert ours.corr_block.corr_pyramid == []
 
 
+def test_gradients_are_torchvisions(both):
+    _, theirs, ours = both
+    torch.manual_seed(1)
+    first, second = (torch.rand(2, 3, 128, 136) * 2 - 1 for _ in range(2))
+    # The first refinement alone: from the second on, rounding moves the places that are looked up.
+    coarse = [flow for flow, _ in raft.refine(ours, first, second, 1)][-1]
+    coarse.square().sum().backward()
+    ours.corr_block.corr_pyramid = []
+    features = theirs.feature_encoder(torch.cat([first, second])).chunk(2)
+    theirs.corr_block.build_pyramid(*features)
+    hidden = theirs.update_block.hidden_state_size
+    state, context = theirs.context_encoder(first).split([hidden, theirs.context_encoder.output_dim - hidden], dim=1)
+    places = raft.coordinates(2, 16, 17, CPU)
+    looked_up = theirs.corr_block.index_pyramid(centroids_coords=places)
+    _, change = theirs.update_block(torch.tanh(state), torch.relu(context), looked_up, torch.zeros_like(places))
+    change.square().sum().backward()
+    compared = 0
+    for (name, parameter), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        if other.grad is None:  # the large network's upsampling is not part of a coarse refinement
+            assert parameter.grad is None
+            continue
+        apart = float((parameter.grad - other.grad).norm() / (other.grad.norm() + 1e-3))
+        assert apart < 0.01, name  # rounding switches a few rectified values on or off
+        compared += 1
+    assert compared > 30
+    ours.zero_grad()
+    theirs.zero_grad()
+
+
 def test_the_parameters_are_counted(both):
     size, _, ours = both
     assert sum(p.numel() for p in ours.parameters()) == registry.get(f"raft_{size}").parameters
