@@ -4,7 +4,7 @@
 
 The pairs are drawn while training (``cvdemo.flow.synthetic``), their textures cut from the photographs; no labelled
 flow of anybody is used. Crops, motions and the number of refinements grow over the time budget; ``--from`` goes on with
-the last two sizes only. Schedule, checkpoints and options as in every recipe (``cvdemo.core.training``);
+the last size and a larger one. Schedule, checkpoints and options as in every recipe (``cvdemo.core.training``);
 ``compact_….safetensors`` in the output folder is what ships.
 """
 
@@ -104,8 +104,11 @@ def raft_loss(network: Any, batch: Batch, progress: float, warm: int = 0) -> tup
 
 
 def continued(phases: Sequence[Phase]) -> tuple[Phase, ...]:
-    """The last two phases, half of the time each: what is left to learn for weights that were trained before."""
-    return replace(phases[-2], start=0.0), replace(phases[-1], start=0.5)
+    """The last phase and one with larger crops and motions, half of the time each: what is left to learn for weights
+    that were trained before. With smaller motions they forget the large ones faster than they gain on the small."""
+    last = phases[-1]
+    larger = replace(last, start=0.5, height=last.height + 64, width=last.width + 64, motion=last.motion * 4 / 3)
+    return replace(last, start=0.0), larger
 
 
 def scaled(phases: Sequence[Phase], share: float) -> tuple[Phase, ...]:

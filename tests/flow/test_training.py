@@ -130,7 +130,8 @@ def test_smaller_batches_on_request():
     assert [phase.batch for phase in phases] == [3, 2, 2, 1]
 
 
-def test_training_that_goes_on_begins_with_the_later_phases():
+def test_training_that_goes_on_begins_where_the_last_one_ended():
     phases = train.continued(train.RECIPES["raft"].phases)
     assert [phase.start for phase in phases] == [0.0, 0.5]
-    assert [phase.height for phase in phases] == [192, 256]
+    assert [phase.height for phase in phases] == [256, 320]
+    assert phases[1].motion > phases[0].motion == 48.0
