@@ -57,6 +57,16 @@ def setting(
     return dataclasses.field(default=default, metadata={_METADATA_KEY: given})
 
 
+def borrowed(settings: type[Settings], name: str, **changes: Any) -> Any:
+    """Declare a field as ``settings`` declares its own of that name, with changes such as another ``help``.
+
+    For a view that has one of the task's settings on a slider of its own. KeyError where there is none of that name.
+    """
+    field = {field.name: field for field in dataclasses.fields(settings)}[name]
+    given = {**field.metadata[_METADATA_KEY], **changes}
+    return dataclasses.field(default=given.pop("default", field.default), metadata={_METADATA_KEY: given})
+
+
 @dataclasses.dataclass(frozen=True)
 class SettingField:
     """One declared setting, as widgets and tests read it; ``kind`` says which values and which widget fit."""

@@ -12,10 +12,11 @@ import numpy as np
 
 from cvdemo.core.errors import InputError
 from cvdemo.core.lazy import cv2
-from cvdemo.core.settings import Settings, setting
+from cvdemo.core.settings import Settings, borrowed, setting
 from cvdemo.segmentation.draw import colour_map, colours_of
 from cvdemo.segmentation.labels import IGNORE
 from cvdemo.segmentation.metrics import DEFINITIONS, SegmentationScores, compare
+from cvdemo.segmentation.predict import SegmentationSettings
 from cvdemo.segmentation.result import BACKGROUND
 
 SHOW = ("classes", "errors")
@@ -34,16 +35,13 @@ NO_TRUTH = (
 class TruthSettings(Settings):
     """What is measured, and how it is drawn."""
 
-    min_confidence: float = setting(
-        0.0, label="Least confidence", minimum=0.0, maximum=1.0, step=0.01,
+    min_confidence: float = borrowed(
+        SegmentationSettings, "min_confidence",
         help="Pixels whose best class is less probable are undecided: misses for their class.",
     )  # fmt: skip
-    min_region: float = setting(
-        0.0, label="Smallest region, %", minimum=0.0, maximum=5.0, step=0.05,
-        help="A connected region of a class that covers less of the picture goes to the class that is next there.",
-    )  # fmt: skip
-    score_threshold: float = setting(
-        0.5, label="Score threshold", minimum=0.05, maximum=1.0, step=0.01,
+    min_region: float = borrowed(SegmentationSettings, "min_region")
+    score_threshold: float = borrowed(
+        SegmentationSettings, "score_threshold",
         help="Instance models: only objects with a score above this count.",
     )  # fmt: skip
     show: str = setting(

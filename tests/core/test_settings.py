@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cvdemo.core.errors import InputError, SettingsError
-from cvdemo.core.settings import Settings, setting
+from cvdemo.core.settings import Settings, borrowed, setting
 
 
 @dataclass(frozen=True)
@@ -303,3 +303,19 @@ def test_long_lists_of_choices_are_shortened_in_messages():
     with pytest.raises(SettingsError, match=r"class7, \.\.\.") as caught:
         many.from_mapping({"many": ["zzz"]})
     assert "class20" not in str(caught.value)
+
+
+def test_a_borrowed_setting_is_declared_once():
+    @dataclass(frozen=True)
+    class View(Settings):
+        score: float = borrowed(Sample, "score", help="Another sentence.")
+        kind: str = borrowed(Sample, "kind", default="none", network=False)
+
+    ours, theirs = ({field.name: field for field in kind.fields_of()} for kind in (View, Sample))
+    assert ours["score"] == dataclasses.replace(theirs["score"], help="Another sentence.")
+    assert ours["kind"] == dataclasses.replace(theirs["kind"], default="none", network=False)
+    assert View().kind == "none"
+    with pytest.raises(SettingsError):
+        View(score=2.0)
+    with pytest.raises(KeyError):
+        borrowed(Sample, "nothing")
