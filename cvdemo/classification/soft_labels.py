@@ -4,7 +4,8 @@
 
 Every picture is packed once (short side at most 160 px), with a few random crops and the teacher's ten largest
 probabilities for each: fixed labels for fixed crops, so that the teacher runs once and not every epoch (fast knowledge
-distillation, Shen and Xing 2022, arXiv:2112.01528). Folders and files named by a WordNet id also give the true class.
+distillation, Shen and Xing 2022, arXiv:2112.01528). Folders and files named by a WordNet id also give the true class;
+without ``--teacher`` that class is the only label.
 
 The teacher is torchvision's MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) with a state dict under torchvision's
 names. Only its outputs are kept; nothing of the app imports this module.
@@ -27,6 +28,8 @@ from cvdemo.core.lazy import cv2
 
 PACKED_SHORT_SIDE = 160
 TOP = 10
+SURE = 0.9
+"""Probability of a true class where no teacher spreads the rest (label smoothing, Szegedy et al. 2015)."""
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255
 STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
@@ -105,6 +108,11 @@ class Packer:
         self.shapes.append((picture.shape[0], picture.shape[1]))
         self.classes.append(true)
 
+    def add_truth(self, true: int) -> None:
+        """A view whose only label is its true class, as a teacher that never errs and is never quite sure."""
+        self.top_class.append(np.full(1, true, np.int16))
+        self.top_probability.append(np.full(1, SURE, np.float16))
+
     def add_labels(self, probabilities: np.ndarray) -> None:
         order = np.argsort(-probabilities, 1)[:, :TOP]
         self.top_class += list(order.astype(np.int16))
@@ -123,25 +131,34 @@ class Packer:
         )
 
 
-def pack(files: Sequence[Path], out: Path, teacher: Teacher, views: int, side: int, seed: int) -> int:
-    """Label ``views`` crops of every picture (1: the whole picture); returns the number of labelled crops."""
+def pack(files: Sequence[Path], out: Path, teacher: Teacher | None, views: int, side: int, seed: int) -> int:
+    """Label ``views`` crops of every picture (1: the whole picture); returns the number of labelled crops.
+
+    Without a teacher pictures whose true class is not known are left out.
+    """
     rng = np.random.default_rng(seed)
     packer = Packer(out)
     waiting: list[np.ndarray] = []
     for index, (path, picture) in enumerate(read_pictures(files)):
         height, width = picture.shape[:2]
+        true = true_class(path)
+        if teacher is None and true < 0:
+            continue
         for _ in range(views):
             x1, y1, x2, y2 = (0, 0, width, height) if views == 1 else random_crop(height, width, rng)
-            shrink = cv2.INTER_AREA if min(x2 - x1, y2 - y1) > side else cv2.INTER_CUBIC
-            waiting.append(cv2.resize(picture[y1:y2, x1:x2], (side, side), interpolation=shrink))
+            if teacher is None:
+                packer.add_truth(true)
+            else:
+                shrink = cv2.INTER_AREA if min(x2 - x1, y2 - y1) > side else cv2.INTER_CUBIC
+                waiting.append(cv2.resize(picture[y1:y2, x1:x2], (side, side), interpolation=shrink))
             packer.view_picture.append(len(packer.shapes))
             packer.view_box.append((x1 / width, y1 / height, x2 / width, y2 / height))
-        packer.add_picture(picture, true_class(path))
-        if len(waiting) >= 32:
+        packer.add_picture(picture, true)
+        if teacher is not None and len(waiting) >= 32:
             packer.add_labels(teacher(np.stack(waiting)))
             waiting = []
             print(f"\r{index + 1}/{len(files)} pictures", end="", file=sys.stderr, flush=True)
-    if waiting:
+    if teacher is not None and waiting:
         packer.add_labels(teacher(np.stack(waiting)))
     packer.close()
     return len(packer.view_picture)
@@ -151,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the options, label, write PACK.npz and PACK.rgb."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="searched for pictures, with sub-folders")
-    parser.add_argument("--teacher", type=Path, required=True)
+    parser.add_argument("--teacher", type=Path, help="without it the true classes are the labels")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--views", type=int, default=4, help="labelled crops of each picture; 1: the whole picture")
     parser.add_argument("--side", type=int, default=192, help="what the teacher sees, pixels")
@@ -162,7 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files = sorted(f for folder in args.folders for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
     files = [file for file in files if file.name not in skip]
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    count = pack(files, args.out, mobilenet_teacher(args.teacher), args.views, args.side, args.seed)
+    teacher = mobilenet_teacher(args.teacher) if args.teacher else None
+    count = pack(files, args.out, teacher, args.views, args.side, args.seed)
     print(f"\n{len(files)} pictures, {count} labelled crops in {args.out.with_suffix('.npz')}", file=sys.stderr)
 
 

@@ -177,6 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the options, train until the time is spent, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pack", action="append", required=True, help="PATH or PATH*SHARE of a pack")
+    parser.add_argument(
+        "--keep-backbone",
+        action="store_true",
+        help="train only what lies above the backbone of --from, which other models borrow",
+    )
     training.add_arguments(parser, minutes=120, batch=128, rate=3e-3)
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -188,11 +193,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             # Of a classifier everything is taken over, of another network what they share.
             whole = any(name.startswith("widen.") for name in weights.load_state(args.start))
             trainer.start_from(args.start, prefix="" if whole else "backbone.")
+        if args.keep_backbone:  # its batch normalisation keeps the statistics it has, which are of the last size
+            trainer.network.backbone.requires_grad_(False).eval()
     except CvDemoError as error:
         sys.exit(str(error))
     print(f"{sum(len(pack) for pack in packs)} crops, from step {trainer.step}", file=sys.stderr)
     maker = BatchMaker(packs, args.seed + trainer.step)
-    next_batch = training.prefetch(lambda: maker.batch(args.batch, size_at(trainer.progress)))
+
+    def next_size() -> int:
+        return SIZES[-1][1] if args.keep_backbone else size_at(trainer.progress)
+
+    next_batch = training.prefetch(lambda: maker.batch(args.batch, next_size()))
     with training.asked_to_stop() as stopping:
         exchange = training.exchange_of(args)
         trainer.run(next_batch, loss_of, args.out, FILENAME, stopping, lambda batch: len(batch[0]), exchange)

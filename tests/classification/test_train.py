@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from cvdemo.classification import soft_labels, train
 from cvdemo.classification.labels import IMAGENET_CLASSES, INDEX_OF_WORDNET
 from cvdemo.classification.nets.compact_backbone import CompactClassifier
-from cvdemo.core import weights
+from cvdemo.core import training, weights
 from cvdemo.core.errors import InputError
 
 TENCH, DOG = "n01440764", "n02102040"
@@ -210,3 +210,25 @@ def test_the_labelling_command_skips_what_it_is_told_to(folder, tmp_path, monkey
     opened = train.Pack.open(str(tmp_path / "few"))
     assert len(opened) == 3
     assert opened.tables["view_box"].tolist() == [[0, 0, 1, 1]] * 3
+
+
+def test_without_a_teacher_the_true_classes_are_the_labels(folder, tmp_path):
+    soft_labels.main([str(folder), "--out", str(tmp_path / "true"), "--views", "2"])
+    opened = train.Pack.open(str(tmp_path / "true"))
+    assert len(opened) == 12  # those without a known class are left out
+    assert opened.tables["classes"].tolist() == [0] * 6
+    _, targets = train.BatchMaker([opened], seed=0).batch(4, 32)
+    np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(targets[:, 0], 0.5 + 0.5 * (soft_labels.SURE + 0.0001), atol=1e-3)
+
+
+def test_the_backbone_can_be_kept_for_the_models_that_borrow_it(pack, tmp_path):
+    earlier = CompactClassifier()
+    training.write_weights(earlier.state_dict(), tmp_path / "earlier.safetensors")
+    train.main(["--pack", str(pack), "--out", str(tmp_path / "run"), "--batch", "4", "--device", "cpu", "--minutes",
+                "0.01", "--keep-backbone", "--from", str(tmp_path / "earlier.safetensors")])  # fmt: skip
+    before, after = (
+        weights.load_state(path) for path in (tmp_path / "earlier.safetensors", tmp_path / "run" / train.FILENAME)
+    )
+    changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"widen", "head"}
