@@ -63,7 +63,9 @@ def _solver() -> cv2.VariationalRefinement:
 
 
 def is_wanted(model: str, choice: str) -> bool:
-    """Whether the flow of a method (registry name) is refined; choice: one of ``CHOICES``."""
+    """Whether the flow of a method (registry name) is refined; ValueError for a choice that is not in ``CHOICES``."""
+    if choice not in CHOICES:
+        raise ValueError(f"variational is {choice!r}, not one of {', '.join(CHOICES)}")
     return choice == ON or (choice == AUTO and bool(registry.get(model).extras.get(EXTRA)))
 
 

@@ -91,6 +91,8 @@ def test_who_is_refined(stand_in):
     assert [is_wanted(NAME, choice) for choice in (AUTO, ON, OFF)] == [False, True, False]
     automatic = {spec.name for spec in registry.models(task="flow") if is_wanted(spec.name, AUTO)}
     assert automatic == {"compact-raft", "compact-flownet", "raft_small"}
+    with pytest.raises(ValueError, match="'perhaps'"):
+        is_wanted(NAME, "perhaps")
 
 
 def test_it_is_one_refinement_more_and_the_others_stay(stand_in):
