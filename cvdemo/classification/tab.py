@@ -16,7 +16,7 @@ from cvdemo.ui.workbench import Plan, Workbench, create_workbench
 PLAN = Plan(
     TASK,
     DEFAULT_MODEL,
-    first_example="cheetah",
+    first_example="lion",
     creators={
         IMAGENET: ("ImageNet", create_imagenet_view),
         WHY: ("Why", create_why_view),
