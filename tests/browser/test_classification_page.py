@@ -164,7 +164,7 @@ def test_downloads(tab: Any, kind: str, tmp_path: Path) -> None:
         page.get_by_role("button", name=kind.upper(), exact=True).click()
     target = tmp_path / waiting.value.suggested_filename
     waiting.value.save_as(target)
-    assert target.name == f"cheetah-classes.{kind}"
+    assert target.name == f"lion-classes.{kind}"
     content = target.read_bytes()
     if kind == "png":
         assert content.startswith(b"\x89PNG")

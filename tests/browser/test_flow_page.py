@@ -236,9 +236,15 @@ def test_the_scrubber_walks_through_refinements_without_a_second_run(
     before, count = runs_of(page), shown(page, "#flow-result")
     set_slider(page, "Refinement", 1)
     wait_for_redraw(page, "#flow-result", count)
-    wait_for_words(page, "#flow-status", "after 1 of 12 refinements")
+    wait_for_words(page, "#flow-status", "after 1 of 13 refinements")
     page.locator("#flow").get_by_role("tab", name="Refinements", exact=True).click()
-    wait_for_words(page, "#flow-refinements", "Refinement 1 of 12: mean endpoint error")
+    wait_for_words(page, "#flow-refinements", "Refinement 1 of 13: mean endpoint error")
     wait_for_address(page, "flow_iteration=1")
+    set_slider(page, "Refinement", 0)
+    wait_for_words(page, "#flow-refinements", "Refinement 13 of 13, the variational one: mean endpoint error")
+    page.get_by_text("More: arrows, occlusion check").click()
+    page.get_by_label("Variational refinement").locator("visible=true").click()
+    page.get_by_role("option", name="off").click()
+    wait_for_words(page, "#flow-refinements", "Refinement 12 of 12: mean endpoint error")
     assert runs_of(page) == before
     assert newcomer.errors == []

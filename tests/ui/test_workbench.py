@@ -67,16 +67,16 @@ def test_settings_of_all_views_come_from_one_address():
 
 
 def opened(query):
-    examples = [Example("lion", "", Path("lion.jpg")), Example("cheetah", "", Path("cheetah.jpg"))]
+    examples = [Example("cheetah", "", Path("cheetah.jpg")), Example("lion", "", Path("lion.jpg"))]
     tab = Workbench(PLAN, [], examples, [IMAGENET, SLIDING])
     model, picture, tabs, view, *settings = tab.open(query)
     return model.value, picture, tabs.selected, view, settings
 
 
 def test_an_address_opens_model_example_and_view():
-    assert opened({}) == (DEFAULT_MODEL, "cheetah.jpg", "imagenet", "imagenet", settings_from({}, [IMAGENET, SLIDING]))
-    query = {"model": "resnet18", "example": "lion", "view": "why", "top_k": "3"}
-    assert opened(query)[:4] == ("resnet18", "lion.jpg", "why", "why")
+    assert opened({}) == (DEFAULT_MODEL, "lion.jpg", "imagenet", "imagenet", settings_from({}, [IMAGENET, SLIDING]))
+    query = {"model": "resnet18", "example": "cheetah", "view": "why", "top_k": "3"}
+    assert opened(query)[:4] == ("resnet18", "cheetah.jpg", "why", "why")
     assert opened(query)[4][0] == 3
 
 
