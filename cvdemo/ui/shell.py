@@ -128,29 +128,35 @@ def _wire_tasks(demo: gr.Blocks, tabs: Any, places: dict[str, Any], built: dict[
 
     Every task offers ``opening`` (components) and ``open(query)`` (a value for each).
     """
-    opened = gr.State(())
+    front = next(iter(built))  # the page selects it by itself, before its address is known
+    loaded, opened = gr.State(False), {name: gr.State(False) for name in built}
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
     def load(request: gr.Request) -> list[Any]:
         query = dict(request.query_params)
-        wanted = query.get("tab") if query.get("tab") in built else next(iter(built))
-        values = [gr.Tabs(selected=wanted), (wanted,)]
+        wanted = query.get("tab") if query.get("tab") in built else front
+        # Whoever was quick and chose a tab already keeps it, unless the address names one.
+        values = [gr.skip() if wanted == front else gr.Tabs(selected=wanted), True]
         for name, task in built.items():
-            values += _news(task.opening, task.open(query)) if name == wanted else [gr.skip()] * len(task.opening)
+            if name == wanted:
+                values += [True, *_news(task.opening, task.open(query))]
+            else:
+                values += [gr.skip()] * (1 + len(task.opening))
         return values
 
     def first(name: str) -> Any:
-        def open_once(seen: tuple[str, ...]) -> list[Any]:
-            if name in seen or not seen:  # until the page has loaded, its address decides
+        def open_once(seen: bool, ready: bool) -> list[Any]:
+            if seen or (name == front and not ready):  # until the page has loaded, its address decides
                 return [gr.skip()] * (1 + len(built[name].opening))
-            return [(*seen, name), *_news(built[name].opening, built[name].open({}))]
+            return [True, *_news(built[name].opening, built[name].open({}))]
 
         return open_once
 
-    demo.load(load, None, [tabs, opened, *(part for task in built.values() for part in task.opening)], **quick)
+    parts = [part for name, task in built.items() for part in (opened[name], *task.opening)]
+    demo.load(load, None, [tabs, loaded, *parts], **quick)
     for name, place in places.items():
         script = f"(...args) => {{ window.cvdemo.openTask('{name}'); return args; }}"
-        place.select(first(name), opened, [opened, *built[name].opening], js=script, **quick)
+        place.select(first(name), [opened[name], loaded], [opened[name], *built[name].opening], js=script, **quick)
 
 
 def _news(parts: list[Any], values: list[Any]) -> list[Any]:

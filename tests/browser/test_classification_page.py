@@ -47,6 +47,16 @@ def choose_class(page: Any, menu: str, name: str) -> None:
     page.get_by_role("option", name=name).first.click()
 
 
+def test_a_tab_chosen_before_the_page_has_loaded_stays(stranger: Any, server: str) -> None:
+    page = stranger.page
+    page.goto(server, wait_until="commit")
+    page.get_by_role("tab", name="Classification").click()  # as soon as it is there
+    page.wait_for_selector("#classification-result .viewer.full")
+    page.wait_for_selector("#detection-result .viewer.full", state="attached")  # the page's own example came, too
+    assert page.get_by_role("tab", name="Classification", exact=True).get_attribute("aria-selected") == "true"
+    assert stranger.errors == []
+
+
 def test_the_address_opens_the_tab_and_no_other_is_computed(tab: Any) -> None:
     page = tab.page
     assert re.search(r"\(\d+ %\)", words(page, "#classification-status"))
