@@ -118,6 +118,9 @@ def test_a_video_is_seen_once_and_its_windows_are_inspected(tab: Any, crowd: np.
     page.wait_for_selector("#action-result-clip video")
     assert re.search(r"[1-9]\d* network runs", page.inner_text("#action-status"))
     before = runs_of(page)
+    # Until the clip knows its size, what lies below it moves.
+    page.wait_for_function("() => document.querySelector('#action-result-clip video').readyState >= 1")
+    page.locator("#action-timeline .area").scroll_into_view_if_needed()
     box = page.locator("#action-timeline .area").bounding_box()
     middle = box["y"] + box["height"] / 2
     page.mouse.click(box["x"] + 3, middle)
