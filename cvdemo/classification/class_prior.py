@@ -13,7 +13,6 @@ the file stays as it is. With ``--check FOLDER`` of labelled pictures the accura
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +21,10 @@ import numpy as np
 import torch
 
 from cvdemo.classification.compact import PREPROCESS
+from cvdemo.classification.evaluate import top_k_hits
 from cvdemo.classification.nets.compact_backbone import CompactClassifier
 from cvdemo.classification.raw import softmax
-from cvdemo.classification.soft_labels import SUFFIXES, read_pictures, true_class
+from cvdemo.classification.soft_labels import picture_files, read_pictures, true_class
 from cvdemo.core import weights
 from cvdemo.core.errors import CvDemoError, InputError
 from cvdemo.core.training import write_weights
@@ -50,21 +50,12 @@ def balancing_bias(logits: np.ndarray) -> np.ndarray:
     return bias
 
 
-def accuracy(logits: np.ndarray, true: np.ndarray, k: int = 1) -> float:
-    """Share of the rows of (N, C) logits whose true class (N,) is among the best ``k``."""
-    best = np.argpartition(-logits, k - 1, axis=1)[:, :k]
-    return float((best == true[:, None]).any(axis=1).mean())
-
-
-def picture_files(folders: Sequence[Path], skip: set[str]) -> list[Path]:
-    """The pictures of the folders and their sub-folders, without those named in ``skip``; InputError for none."""
-    found = sorted(
-        path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES
-    )  # fmt: skip
-    kept = [path for path in found if path.name not in skip]
-    if not kept:
+def photographs(folders: Sequence[Path], skip: Path | None = None) -> list[Path]:
+    """As ``picture_files``; InputError where there are none."""
+    files = picture_files(folders, skip)
+    if not files:
         raise InputError(f"No pictures in {', '.join(map(str, folders))}.", hint="Give folders of JPEG or PNG files.")
-    return kept
+    return files
 
 
 def logits_of(network: CompactClassifier, files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
@@ -93,14 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="file for the corrected weights")
     args = parser.parse_args(arguments)
     try:
-        skip = set(json.loads(args.skip.read_text())) if args.skip else set()
         state = weights.load_state(args.weights)
         network = CompactClassifier().eval()
         weights.apply_state(network, state, args.weights.name)
-        logits, _ = logits_of(network, picture_files(args.photos, skip))
+        logits, _ = logits_of(network, photographs(args.photos, args.skip))
         checked = None
         if args.check:
-            files = [path for path in picture_files([args.check], set()) if not skip or path.name in skip]
+            used = set(picture_files([args.check], args.skip)) if args.skip else set()
+            files = [path for path in photographs([args.check]) if path not in used]
             checked = logits_of(network, [path for path in files if true_class(path) >= 0])
     except CvDemoError as error:
         sys.exit(str(error))
@@ -110,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         text = f"strength {strength:4.2f}: best class {softmax(moved).max(axis=1).mean():.3f} on average, "
         text += f"{len(np.unique(moved.argmax(axis=1)))} different ones on {len(moved)} photographs"
         if checked is not None:
-            top = [accuracy(checked[0] + strength * bias, checked[1], k) for k in (1, 5)]
+            top = [top_k_hits(checked[0] + strength * bias, checked[1], k).mean() for k in (1, 5)]
             text += f"; {len(checked[1])} labelled ones: top-1 {top[0]:.3f}, top-5 {top[1]:.3f}"
         print(text + (" <- written" if strength == args.strength else ""))
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -76,6 +76,13 @@ def true_class(path: Path) -> int:
     return next((INDEX_OF_WORDNET[part] for part in named if part in INDEX_OF_WORDNET), -1)
 
 
+def picture_files(folders: Sequence[Path], skip: Path | None = None) -> list[Path]:
+    """The pictures of the folders and their sub-folders in order, without those a json list of file names names."""
+    left_out = set(json.loads(skip.read_text())) if skip else set()
+    found = sorted(f for folder in folders for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+    return [file for file in found if file.name not in left_out]
+
+
 def read_pictures(files: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray]]:
     """Decoded RGB pictures; unreadable files are named and left out."""
     for path in files:
@@ -175,9 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--skip", type=Path, help="json list of file names to leave out (test pictures)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
-    skip = set(json.loads(args.skip.read_text())) if args.skip else set()
-    files = sorted(f for folder in args.folders for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
-    files = [file for file in files if file.name not in skip]
+    files = picture_files(args.folders, args.skip)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     teacher = mobilenet_teacher(args.teacher) if args.teacher else None
     count = pack(files, args.out, teacher, args.views, args.side, args.seed)

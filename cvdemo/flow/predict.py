@@ -164,10 +164,10 @@ def with_variational(inference: FlowInference, pair: FramePair, choice: str) -> 
 
     pair: the frames it was computed from.
     """
-    stages = {name: ms for name, ms in inference.stages.items() if not name.endswith(VARIATIONAL)}
     raw, back = inference.raw, inference.backward
     if energy.is_wanted(inference.model, choice) == (raw.variational is not None):
         return inference
+    stages = {name: ms for name, ms in inference.stages.items() if not name.endswith(VARIATIONAL)}
     if raw.variational is not None:
         plain = None if back is None else replace(back, variational=None)
         return replace(inference, raw=replace(raw, variational=None), backward=plain, stages=stages)

@@ -75,8 +75,7 @@ def refine(
     model.corr_block.corr_pyramid = pyramid(one, two, model.corr_block.num_levels)
     state, context = model.context_encoder(first).split_with_sizes(_context_split(model, hidden), dim=1)
     state, context = torch.tanh(state), functional.relu(context)  # (B, hidden, H/8, W/8), (B, rest, H/8, W/8)
-    rows_first = state.is_contiguous(memory_format=torch.channels_last)
-    layout = torch.channels_last if rows_first else torch.contiguous_format
+    layout = _layout_of(state)
     units = _units(model, state, context)
     start = coordinates(len(first), size[0] // STRIDE, size[1] // STRIDE, first.device)
     at = start
@@ -106,8 +105,7 @@ class RecurrentUnit:
 
     def __init__(self, gru: Any, state: Tensor, context: Tensor) -> None:
         hidden, before = state.shape[1], state.shape[1] + context.shape[1]
-        rows_first = state.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if rows_first else torch.contiguous_format
+        layout = _layout_of(state)
         self.padding = gru.convz.padding
 
         def split(*convolutions: nn.Conv2d) -> tuple[Tensor, Tensor]:
@@ -128,6 +126,12 @@ class RecurrentUnit:
         seen = torch.cat([reset * state, motion], dim=1)
         candidate = functional.conv2d(seen, self.candidate, padding=self.padding) + self.candidate_constant
         return torch.lerp(state, torch.tanh(candidate), update)
+
+
+def _layout_of(state: Tensor) -> torch.memory_format:
+    """What the convolutions get their other inputs and weights in, so that none is converted at every step."""
+    rows_first = state.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if rows_first else torch.contiguous_format
 
 
 def _units(model: Any, state: Tensor, context: Tensor) -> list[RecurrentUnit]:
