@@ -232,7 +232,7 @@ def _wire_controls(parts: Parts, shared: Shared) -> None:
         lambda name: widget_values(settings_for(name), NAMES) if name else [gr.skip()] * len(NAMES),
         shared.model, parts.settings, **QUICK,
     )  # fmt: skip
-    defaults.then(redraw, inputs, parts.answer, **QUICK)
+    defaults.then(redraw, inputs, parts.answer, trigger_mode="always_last", **QUICK)
 
 
 def _wire_timeline(parts: Parts, shared: Shared) -> None:
@@ -249,7 +249,7 @@ def _wire_timeline(parts: Parts, shared: Shared) -> None:
 
     parts.timeline.select(
         choose, [parts.rows, shared.mode, *parts.settings],
-        [parts.rows, parts.status, parts.bars, parts.timeline, parts.strip], trigger_mode="always_last", **QUICK,
+        [parts.rows, parts.status, parts.bars, parts.timeline, parts.strip], trigger_mode="multiple", **QUICK,
     )  # fmt: skip
 
 

@@ -231,7 +231,8 @@ def wire_sliders(parts: Parts) -> None:
         parts.lesson.list.click(attempt, None, parts.settings, **quick),
     ]
     for event in chained:
-        event.then(redraw, inputs, outputs, **quick).then(None, parts.settings, None, js=remember, **quick)
+        after = event.then(redraw, inputs, outputs, trigger_mode="always_last", **quick)
+        after.then(None, parts.settings, None, js=remember, **quick)
 
 
 def wire_exports(parts: Parts) -> None:

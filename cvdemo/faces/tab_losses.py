@@ -24,6 +24,7 @@ from cvdemo.faces.tab_shared import LOSSES
 from cvdemo.faces.tiny import MOST_STEPS, TINY_LOSSES, TinySettings
 from cvdemo.ui.background import Done, Stop, follow, stopping
 from cvdemo.ui.plane import drawn, moved, plane
+from cvdemo.ui.pointer import pointer
 from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import status, trouble
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
@@ -53,6 +54,7 @@ class Parts:
     """The view's components. ``groups``: the columns of controls by topic."""
 
     plane: Any
+    pointer: Any
     line: Any
     panel: Any
     help: Any
@@ -105,7 +107,7 @@ def _components() -> Parts:
     groups: dict[str, Any] = {}
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=340):
-            drawing = plane("faces-plane")
+            drawing, told = plane("faces-plane"), pointer("faces-plane")
             with gr.Row():
                 with gr.Row(scale=3) as steps:
                     step = gr.Button("One step", size="sm", min_width=90, elem_id="faces-step")
@@ -129,7 +131,7 @@ def _components() -> Parts:
     panel = gr.HTML(css_template=CSS, elem_id="faces-losses-panel", apply_default_css=False)
     sheet = gr.HTML(css_template=CSS, visible=False, elem_id="faces-digits", apply_default_css=False)
     buttons = {"step": step, "play": play, "stop": stop, "afresh": afresh}
-    return Parts(drawing, line, panel, words, sheet, widgets, groups, steps, buttons)
+    return Parts(drawing, told, line, panel, words, sheet, widgets, groups, steps, buttons)
 
 
 def _radio(name: str) -> dict[str, Any]:
@@ -190,8 +192,8 @@ def _wire_controls(parts: Parts) -> None:
 def _wire_plane(parts: Parts) -> None:
     """Points that are dragged, stepped by keys, or chosen as the anchor."""
 
-    def drag(request: gr.Request, event: gr.EventData, *values: Any) -> tuple[Any, ...]:
-        found, nothing = moved(event), (gr.skip(),) * len(PLACES)
+    def drag(request: gr.Request, said: Any, *values: Any) -> tuple[Any, ...]:
+        found, nothing = moved(said), (gr.skip(),) * len(PLACES)
         if found is None:
             return (*nothing, gr.skip(), gr.skip(), gr.skip())
         name, x, y = found
@@ -215,11 +217,11 @@ def _wire_plane(parts: Parts) -> None:
 
     # The address follows the points, too: their widgets are set, which is no input of the visitor's.
     remember = address_script([PREFIX + name for name in PLACES], widget_values(LossesSettings(), list(PLACES)))
-    dragged = parts.plane.input(
-        drag, parts.settings, [*parts.places, *parts.answer], trigger_mode="always_last", **QUICK
+    dragged = parts.pointer.input(
+        drag, [parts.pointer, *parts.settings], [*parts.places, *parts.answer], trigger_mode="always_last", **QUICK
     )
     dragged.then(None, parts.places, None, js=remember, **QUICK)
-    parts.plane.select(choose, parts.settings, parts.answer, **QUICK)
+    parts.plane.select(choose, parts.settings, parts.answer, trigger_mode="multiple", **QUICK)
 
 
 def _places(settings: LossesSettings) -> list[Any]:

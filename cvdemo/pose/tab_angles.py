@@ -206,7 +206,7 @@ def _wire_controls(parts: Parts, shared: Shared) -> None:
     moved = parts.suggest.click(
         suggested, [shared.mode, parts.person, *parts.settings], parts.settings[1:3], **QUICK
     )  # fmt: skip
-    moved.then(redraw, inputs, outputs, **QUICK)
+    moved.then(redraw, inputs, outputs, trigger_mode="always_last", **QUICK)
 
 
 def _wire_buttons(parts: Parts, shared: Shared) -> None:

@@ -21,6 +21,7 @@ from cvdemo.pose.tab_shared import HEATMAP, Look
 from cvdemo.ui.background import Done, follow
 from cvdemo.ui.canvas import canvas
 from cvdemo.ui.memory import memory_of, picture_of
+from cvdemo.ui.pointer import pointer, said
 from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import problem, status, trouble, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
@@ -40,6 +41,7 @@ class Parts:
     """
 
     canvas: Any
+    pointer: Any
     caption: Any
     status: Any
     table: Any
@@ -151,6 +153,7 @@ def _components() -> Parts:
     with gr.Row(equal_height=False, elem_classes="answer"):
         with gr.Column(scale=5, min_width=300):
             result = canvas("pose-heatmap", "The person appears here under the heatmap of one joint.")
+            told = pointer("pose-heatmap")
             caption = gr.HTML(elem_id="pose-heatmap-caption", apply_default_css=False)
             line = gr.HTML(status(), elem_id="pose-heatmap-status")
         with gr.Column(scale=3, min_width=240):
@@ -176,7 +179,7 @@ def _components() -> Parts:
     table = gr.HTML(elem_id="pose-heatmap-table", apply_default_css=False)
     widgets |= {"look": look, "two_stage": two_stage}
     return Parts(
-        result, caption, line, table, explanation, person, widgets, groups, gr.State(None), gr.State(None)
+        result, told, caption, line, table, explanation, person, widgets, groups, gr.State(None), gr.State(None)
     )  # fmt: skip
 
 
@@ -219,11 +222,11 @@ def _wire_canvas(parts: Parts) -> None:
     position = NAMES.index("joint")
     running: dict[str, Any] = {
         "show_progress": "hidden", "api_visibility": "private", "concurrency_id": "pose-heatmap",
-        "concurrency_limit": 8,
+        "concurrency_limit": 8, "trigger_mode": "always_last",
     }  # fmt: skip
 
-    def pointed(request: gr.Request, event: gr.EventData, key: Any, person: Any, *values: Any) -> tuple[Any, ...]:
-        joint = joint_of(event)
+    def pointed(request: gr.Request, told: Any, key: Any, person: Any, *values: Any) -> tuple[Any, ...]:
+        joint = joint_of(told)
         if joint is None:
             return (gr.skip(),) * 5
         chosen = (*values[:position], joint, *values[position + 1 :])
@@ -238,12 +241,13 @@ def _wire_canvas(parts: Parts) -> None:
             return here, *(gr.skip(),) * 4, status("One corner is set", "Click the opposite corner.")
         return None, *edges_of(corner, here), gr.skip()
 
-    parts.canvas.input(
-        pointed, inputs, [parts.widgets["joint"], *parts.answer], **QUICK, trigger_mode="always_last"
+    parts.pointer.input(
+        pointed, [parts.pointer, *inputs], [parts.widgets["joint"], *parts.answer], **QUICK, trigger_mode="always_last"
     )  # fmt: skip
-    painted = parts.canvas.select(dragged, None, [parts.corner, *edges], **QUICK)
+    pressed: dict[str, Any] = {**QUICK, "trigger_mode": "multiple"}  # a second press may come before the first's answer
+    painted = parts.canvas.select(dragged, None, [parts.corner, *edges], **pressed)
     painted.then(_redraw, inputs, parts.answer, **running)
-    second = parts.canvas.click(clicked, parts.corner, [parts.corner, *edges, parts.status], **QUICK)
+    second = parts.canvas.click(clicked, parts.corner, [parts.corner, *edges, parts.status], **pressed)
 
     def complete(request: gr.Request, corner: Any, *values: Any) -> tuple[Any, ...]:
         return (gr.skip(),) * 4 if corner is not None else _redraw(request, *values)
@@ -251,9 +255,9 @@ def _wire_canvas(parts: Parts) -> None:
     second.then(complete, [parts.corner, *inputs], parts.answer, **running)
 
 
-def joint_of(event: Any) -> str | None:
-    """The joint a pointer event names, None when it names none."""
-    index = getattr(event, "joint", None)
+def joint_of(told: Any) -> str | None:
+    """The joint that the pointer names, None when it names none."""
+    index = said(told, "joint")
     return COCO_JOINTS[index] if isinstance(index, int) and 0 <= index < len(COCO_JOINTS) else None
 
 

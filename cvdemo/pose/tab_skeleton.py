@@ -177,7 +177,7 @@ def _wire_sliders(parts: Parts, shared: Shared) -> None:
     defaults = shared.model.input(
         lambda name: widget_values(settings_for(name or DEFAULT_MODEL), NAMES), shared.model, parts.settings, **QUICK
     )
-    defaults.then(redraw, inputs, parts.answer, **QUICK)
+    defaults.then(redraw, inputs, parts.answer, trigger_mode="always_last", **QUICK)
 
 
 def _exported(user: str, kind: str, key: Any, mode: str, *values: Any) -> tuple[str, bytes]:

@@ -265,7 +265,7 @@ def _wire_pixels(parts: Parts) -> None:
             return gr.skip(), trouble(error)
 
     parts.viewer.click(
-        _with_event(press), [parts.current, *parts.how], [parts.place, parts.pixel], trigger_mode="always_last", **QUICK
+        _with_event(press), [parts.current, *parts.how], [parts.place, parts.pixel], trigger_mode="multiple", **QUICK
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """A result picture that answers the mouse: the nearest joint under it, or a rectangle drawn on it.
 
-Its value is {"src", "alt", "joints": [[x, y, index], …], "paint": bool}, places as shares of the picture's sides. It
-triggers ``input`` with {"joint"} when another joint is nearest to the pointer, ``select`` with {"x1", "y1", "x2",
-"y2"} when a rectangle was dragged, and ``click`` with {"x", "y"} for a click while painting.
+Its value is {"src", "alt", "joints": [[x, y, index], …], "paint": bool}, places as shares of the picture's sides. Its
+pointer (see ``pointer``) says {"joint"} when another joint is nearest to it; it triggers ``select`` with {"x1", "y1",
+"x2", "y2"} when a rectangle was dragged, and ``click`` with {"x", "y"} for a click while painting.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from cvdemo.ui.pointer import teller
 from cvdemo.ui.viewer import shown
 
 _TEMPLATE = """
@@ -69,7 +70,7 @@ const pick = (event) => {
   }
   if (best < 0 || best === near) return;
   near = best;
-  trigger("input", { joint: best });
+  tell({ joint: best });
 };
 const rubber = (a, b) => {
   const box = element.querySelector(".rubber"), figure = element.querySelector(".viewer").getBoundingClientRect();
@@ -111,7 +112,7 @@ def canvas(elem_id: str, empty: str) -> gr.HTML:
         None,
         html_template=_TEMPLATE.replace("EMPTY", html.escape(empty)),
         css_template=CSS,
-        js_on_load=_SCRIPT,
+        js_on_load=teller(elem_id) + _SCRIPT,
         elem_id=elem_id,
         apply_default_css=False,
     )

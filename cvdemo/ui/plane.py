@@ -1,9 +1,9 @@
 """A drawing whose points can be moved: dragged with the pointer, or stepped with the arrow keys.
 
 Its value is {"svg"}: an SVG element in which everything that moves is a ``<g data-point="…" tabindex="0">`` placed by
-``transform="translate(x y)"`` in units of the view box; text takes its colour from the property ``--ink``. It triggers
-``input`` with {"point", "x", "y"} while a point is moved and ``select`` with {"point"} when one is chosen without being
-moved; places are shares of the drawing's sides.
+``transform="translate(x y)"`` in units of the view box; text takes its colour from the property ``--ink``. While a
+point is moved its ``pointer`` says {"point", "x", "y"}; ``select`` is triggered with {"point"} when one is chosen
+without being moved. Places are shares of the drawing's sides.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import html
 from typing import Any
 
 import gradio as gr
+
+from cvdemo.ui.pointer import said, teller
 
 _TEMPLATE = '<figure class="plane" aria-live="off"><div class="drawing"></div></figure>'
 
@@ -45,7 +47,7 @@ const share = (event) => {
   const box = drawing().viewBox.baseVal;
   return { x: clamp(at.x / box.width), y: clamp(at.y / box.height) };
 };
-const tell = (point) => trigger("input", { point: point.name, x: point.x, y: point.y });
+const report = (point) => tell({ point: point.name, x: point.x, y: point.y });
 const show = () => {
   const focused = document.activeElement?.closest?.("[data-point]");
   const name = focused && element.contains(focused) ? focused.dataset.point : null;
@@ -71,11 +73,11 @@ element.addEventListener("pointermove", (event) => {
   moved = true;
   held = { name: held.name, ...at };
   place(held);
-  if (event.timeStamp - asked > 60) { asked = event.timeStamp; tell(held); }
+  if (event.timeStamp - asked > 60) { asked = event.timeStamp; report(held); }
 });
 const drop = () => {
   if (!held) return;
-  if (moved) tell(held); else trigger("select", { point: held.name });
+  if (moved) report(held); else trigger("select", { point: held.name });
   held = null;
 };
 element.addEventListener("pointerup", drop);
@@ -96,7 +98,7 @@ element.addEventListener("keydown", (event) => {
   const point = { name: group.dataset.point, x: clamp((now.e + way[0] * far) / box.width),
     y: clamp((now.f + way[1] * far) / box.height) };
   place(point);
-  tell(point);
+  report(point);
 });
 watch("value", show);
 show();
@@ -106,8 +108,9 @@ show();
 def plane(elem_id: str) -> gr.HTML:
     """The component, empty until it is given a value made by ``drawn``."""
     return gr.HTML(
-        None, html_template=_TEMPLATE, css_template=CSS, js_on_load=_SCRIPT, elem_id=elem_id, apply_default_css=False
-    )
+        None, html_template=_TEMPLATE, css_template=CSS, js_on_load=teller(elem_id) + _SCRIPT, elem_id=elem_id,
+        apply_default_css=False,
+    )  # fmt: skip
 
 
 def drawn(svg: str) -> dict[str, Any]:
@@ -126,9 +129,9 @@ def handle(name: str, x: float, y: float, label: str, body: str, reach: float = 
     )
 
 
-def moved(event: Any) -> tuple[str, float, float] | None:
-    """(name, x, y) of a point that was moved, places in shares; None for anything else that claims to be an event."""
-    name, x, y = (getattr(event, key, None) for key in ("point", "x", "y"))
+def moved(value: Any) -> tuple[str, float, float] | None:
+    """(name, x, y) of a point that was moved, places in shares; None for anything else a request claims."""
+    name, x, y = (said(value, key) for key in ("point", "x", "y"))
     if isinstance(name, str) and isinstance(x, (int, float)) and isinstance(y, (int, float)):
         return name, min(max(float(x), 0.0), 1.0), min(max(float(y), 0.0), 1.0)
     return None

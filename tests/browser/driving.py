@@ -36,6 +36,16 @@ def skip_without_models(*names: str) -> None:
             pytest.skip(f"{name}: {state.reason}")
 
 
+def slow_down(page: Any, seconds: float) -> None:
+    """From the next page on, every event waits that long before it goes to the server, as over a long way."""
+    page.add_init_script(
+        "{ const fetch = window.fetch; window.fetch = async (...given) => {"
+        "  if (/gradio_api\\/(run|queue\\/join)/.test(String(given[0].url || given[0])))"
+        f"    await new Promise(go => setTimeout(go, {1000 * seconds}));"
+        "  return fetch(...given); }; }"
+    )
+
+
 def open_tab(visit: Any, server: str, task: str) -> Any:
     """Open the page at an address that names the tab, whose first example is then computed; returns the visit."""
     visit.page.goto(f"{server}?tab={task}")
@@ -90,6 +100,22 @@ def wait_for_words(page: Any, place: str, text: str) -> None:
 def wait_for_address(page: Any, text: str) -> None:
     """Wait until the address's query holds a text."""
     page.wait_for_function("text => window.location.search.includes(text)", arg=text)
+
+
+def begin_and_stop(page: Any, begin: str, stop: str, place: str) -> None:
+    """Press the button that begins work, then the one that stops it, ten times a second until a status says so.
+
+    For work of a fraction of a second, which a fast machine has finished by the time that a test has seen its progress.
+    """
+    page.evaluate("ids => ids.forEach(id => document.querySelector(id).click())", [begin, stop])
+    page.wait_for_function(
+        """([stop, place]) => {
+            if (document.querySelector(place).innerText.startsWith("Stopped")) return true;
+            document.querySelector(stop).click();
+        }""",
+        arg=[stop, place],
+        polling=100,
+    )
 
 
 def set_slider(page: Any, label: str, value: float) -> None:

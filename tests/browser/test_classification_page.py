@@ -12,6 +12,7 @@ import pytest
 
 from tests.browser import driving
 from tests.browser.driving import (
+    begin_and_stop,
     open_tab,
     runs_of,
     set_slider,
@@ -125,10 +126,7 @@ def test_occlusion_waits_for_the_button_and_can_be_stopped(tab: Any) -> None:
     wait_for_words(page, "#classification-why-status", "Grad-CAM")
     page.get_by_role("radio", name=re.compile("Occlusion")).check()
     wait_for_words(page, "#classification-why-status", "Run occlusion")
-    page.click("#classification-cover")
-    page.wait_for_selector("#classification-why-status progress")
-    page.click("#classification-why-halt")
-    wait_for_words(page, "#classification-why-status", "Stopped")
+    begin_and_stop(page, "#classification-cover", "#classification-why-halt", "#classification-why-status")
     page.wait_for_timeout(500)  # progress that was still under way must not take the place of the word
     assert words(page, "#classification-why-status").startswith("Stopped")
     page.click("#classification-cover")

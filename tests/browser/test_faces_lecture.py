@@ -11,7 +11,8 @@ import pytest
 
 from cvdemo.core.media import save_picture
 from cvdemo.faces.collection import MODEL
-from tests.browser.driving import set_slider, skip_without_models, wait_for_address, words
+from cvdemo.faces.playground import WIDE, PlaygroundSettings
+from tests.browser.driving import set_slider, skip_without_models, slow_down, wait_for_address, words
 
 pytestmark = pytest.mark.browser
 
@@ -72,6 +73,25 @@ def test_points_are_dragged_stepped_and_go_downhill(page_of: Any) -> None:
         "before => Number(document.querySelector('#faces-losses-status').innerText.match(/loss ([\\d.]+)/)[1])"
         " < before",
         arg=before,
+    )
+
+
+def test_a_point_stays_where_it_was_dropped_over_a_slow_connection(newcomer: Any, page_of: Any) -> None:
+    slow_down(newcomer.page, 0.3)
+    page = page_of("view=losses", "#faces-plane [data-point=anchor]")
+    wait_for_match(page, "#faces-losses-status", "triplet")
+    spot = page.locator("#faces-plane [data-point=anchor]").bounding_box()
+    x, y = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for step in range(1, 8):
+        page.mouse.move(x + 20 * step, y)
+        page.wait_for_timeout(70)  # the drawing reports every 60 ms
+    page.mouse.up()
+    width = page.locator("#faces-plane svg").bounding_box()["width"]
+    page.wait_for_function(
+        "place => Math.abs(Number(new URLSearchParams(location.search).get('loss_anchor_x')) - place) < 0.05",
+        arg=PlaygroundSettings().anchor_x + 2 * WIDE * 140 / width,
     )
 
 

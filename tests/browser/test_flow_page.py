@@ -199,7 +199,7 @@ def test_a_clip_can_be_stopped(newcomer: Any, server: str, crowd: np.ndarray, tm
     page.goto(f"{server}?tab=flow&view=clip&model=farneback")
     page.wait_for_selector("#flow-clip-status .sentence")
     open_mode(page, "Video")
-    page.set_input_files("#flow-clip input[type=file]", panned_clip(tmp_path / "long.mp4", crowd, 200))
+    page.set_input_files("#flow-clip input[type=file]", panned_clip(tmp_path / "long.mp4", crowd, 800))
     page.wait_for_selector("#flow-clip video")
     page.click("#flow-run-video")
     page.wait_for_selector("#flow-clip-status progress")
