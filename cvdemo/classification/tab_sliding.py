@@ -21,7 +21,7 @@ from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import display_copy, problem, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
-from cvdemo.ui.widgets import read_settings, settings_components
+from cvdemo.ui.widgets import moving_menu, read_settings, settings_components
 
 WINDOWS = ("scales", "stride_share")
 MAIN = (*WINDOWS, "kind", "opacity")
@@ -79,7 +79,7 @@ def _components() -> Parts:
             with gr.Row():
                 run = gr.Button("Slide the window", variant="primary", scale=3, elem_id="classification-slide")
                 halt = gr.Button("Stop", scale=1, min_width=70, elem_id="classification-slide-halt")
-            target = gr.Dropdown(
+            target = moving_menu(
                 [], label="Class", filterable=True, info="Nothing is computed again for another class.",
                 elem_id="classification-sliding-class",
             )  # fmt: skip

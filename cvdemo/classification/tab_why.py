@@ -22,7 +22,7 @@ from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import problem, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
-from cvdemo.ui.widgets import read_settings, settings_components
+from cvdemo.ui.widgets import moving_menu, read_settings, settings_components
 
 NAMES = ("method", "opacity", "colours")
 LIVE = ("why", "live")
@@ -84,7 +84,7 @@ def _components() -> Parts:
             result = viewer("classification-why", "The picture appears here under a map of what speaks for a class.")
             line = gr.HTML(status(), elem_id="classification-why-status")
         with gr.Column(scale=3, min_width=240):
-            target = gr.Dropdown(
+            target = moving_menu(
                 [("the most probable", BEST)], value=BEST, label="Class to explain", filterable=True,
                 info="Type to search all classes.", elem_id="classification-target",
             )  # fmt: skip

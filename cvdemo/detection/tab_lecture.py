@@ -21,7 +21,7 @@ from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.predict import Decoded, DetectionSettings
 from cvdemo.detection.view import PROJECTOR_SCALE, PictureView, resized
 from cvdemo.ui.viewer import trouble
-from cvdemo.ui.widgets import upload_button
+from cvdemo.ui.widgets import handle, moving_menu, upload_button
 
 ALL = "all classes"
 NO_GRID = -1
@@ -93,7 +93,7 @@ def lecture_tabs() -> LectureParts:
             previous = gr.Button("Previous", size="sm", min_width=96, elem_id="lecture-previous")
             play = gr.Button("Play", size="sm", min_width=96, elem_id="lecture-play")
             following = gr.Button("Next", size="sm", min_width=96, elem_id="lecture-next")
-            step = gr.Slider(1, 2, 1, step=1, label="Step", buttons=[], scale=4, min_width=220, elem_id="lecture-step")
+            step = handle(1, 2, 1, step=1, label="Step", scale=4, min_width=220, elem_id="lecture-step")
         walk = gr.HTML(elem_id="lecture-walk")
         timer = gr.Timer(SECONDS_A_STEP, active=False)
     with gr.Tab("Ground truth", id="truth", elem_id="lecture-truth-tab") as truth_tab:
@@ -108,7 +108,7 @@ def lecture_tabs() -> LectureParts:
                 0.05, 0.95, 0.5, step=0.05, label="A hit needs an IoU of", buttons=[], min_width=220,
                 elem_id="lecture-iou",
             )  # fmt: skip
-            label = gr.Dropdown([ALL], value=ALL, label="Look at", filterable=False, elem_id="lecture-label")
+            label = moving_menu([ALL], value=ALL, label="Look at", filterable=False, elem_id="lecture-label")
         assessment = gr.HTML(elem_id="lecture-truth")
     with gr.Tab("Anchors", id="origins", elem_id="lecture-origins-tab") as origins_tab:
         with gr.Row(equal_height=False, elem_classes="lecture"):
@@ -119,7 +119,7 @@ def lecture_tabs() -> LectureParts:
             most = gr.Slider(
                 1, 300, 20, step=1, label="How many, best first", buttons=[], min_width=220, elem_id="lecture-most"
             )
-            level = gr.Dropdown(
+            level = moving_menu(
                 [("none", NO_GRID)], value=NO_GRID, label="Grid of one level", filterable=False, elem_id="lecture-level"
             )
         origins = gr.HTML(elem_id="lecture-origins")

@@ -24,7 +24,7 @@ from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import display_copy, shown, status, trouble, viewer, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, VideoView, View, stop_key
-from cvdemo.ui.widgets import read_settings, settings_components, video_file
+from cvdemo.ui.widgets import moving_menu, read_settings, settings_components, video_file
 
 NAMES = ("angle", "low", "high", "confidence", "calm")
 CLIP = ("pose angles", "clip")
@@ -154,7 +154,7 @@ def _components() -> Parts:
             summary = gr.HTML("", css_template=view.PLOT_CSS, elem_id="pose-angles-summary", apply_default_css=False)
         with gr.Column(scale=3, min_width=240):
             first = settings_components(AngleControls, NAMES[:1])
-            person = gr.Dropdown(
+            person = moving_menu(
                 [("whoever is seen most", view.MOST_SEEN)], value=view.MOST_SEEN, label="Person", filterable=False,
                 elem_id="pose-angles-person",
             )  # fmt: skip

@@ -25,7 +25,7 @@ from cvdemo.ui.pointer import pointer, said
 from cvdemo.ui.sessions import session_of
 from cvdemo.ui.viewer import problem, status, trouble, working
 from cvdemo.ui.views import QUICK, LiveView, Refresh, Shared, View
-from cvdemo.ui.widgets import read_settings, settings_components
+from cvdemo.ui.widgets import moving_menu, read_settings, settings_components
 
 NAMES = tuple(field.name for field in fields(HeatmapControls))
 RECTANGLE = ("left", "right", "top", "bottom")
@@ -157,7 +157,7 @@ def _components() -> Parts:
             caption = gr.HTML(elem_id="pose-heatmap-caption", apply_default_css=False)
             line = gr.HTML(status(), elem_id="pose-heatmap-status")
         with gr.Column(scale=3, min_width=240):
-            person = gr.Dropdown(
+            person = moving_menu(
                 [("whoever is surest", -1)], value=-1, label="Person", filterable=False, elem_id="pose-heatmap-person"
             )  # fmt: skip
             groups = {name: gr.Column(visible=settings.look in where) for name, where in GROUPS.items()}

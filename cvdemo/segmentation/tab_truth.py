@@ -25,7 +25,7 @@ from cvdemo.ui.memory import memory_of, picture_of
 from cvdemo.ui.sessions import files, session_of
 from cvdemo.ui.viewer import status, trouble, working
 from cvdemo.ui.views import QUICK, Refresh, Shared, View
-from cvdemo.ui.widgets import read_settings, settings_components, upload_button
+from cvdemo.ui.widgets import moving_menu, read_settings, settings_components, upload_button
 
 NAMES = ("min_confidence", "min_region", "score_threshold", "show")
 PREFIX = "truth_"
@@ -98,7 +98,7 @@ def _components() -> Parts:
         drop = gr.Button("Forget the truth", elem_id="segmentation-truth-drop")
     with gr.Row():
         settings = settings_components(TruthSettings, NAMES)
-        chosen = gr.Dropdown(
+        chosen = moving_menu(
             [ALL], value=ALL, label="Class to look at", filterable=False, elem_id="segmentation-truth-class",
             info="Its hits, false alarms and misses, and its numbers.",
         )  # fmt: skip

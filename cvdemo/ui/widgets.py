@@ -32,20 +32,30 @@ def _written(_: Any, value: Any) -> Any:
     return None if value is None else FileData(path=str(value))
 
 
-def _handing_over(component: type, **methods: Any) -> Any:
-    """A kind of ``component`` that hands files over untouched.
+def _as_given(_: Any, payload: Any) -> Any:
+    return payload
+
+
+def _within(slider: Any, payload: float | None) -> float | None:
+    return None if payload is None else min(max(payload, slider.minimum), slider.maximum)
+
+
+def _own_kind(component: type, name: str, **methods: Any) -> Any:
+    """A kind of ``component`` with methods of ours.
 
     Made without the metaclass's own constructor, which writes a stub file beside the source of every subclass. A
     changed instance would not do: Gradio builds a component anew for a visitor whenever an event updates its
     properties, which ``gr.skip()`` does too, and the change would be lost.
     """
-    attributes = {"preprocess": _path_of, "is_template": True, "__module__": __name__, **methods}
-    return ABCMeta.__new__(type(component), component.__name__ + "Path", (component,), attributes)
+    attributes = {"is_template": True, "__module__": __name__, **methods}
+    return ABCMeta.__new__(type(component), name, (component,), attributes)
 
 
-_PicturePath = _handing_over(gr.Image)
-_VideoPath = _handing_over(gr.Video, postprocess=_written)
-_UploadPath = _handing_over(gr.UploadButton)
+_PicturePath = _own_kind(gr.Image, "ImagePath", preprocess=_path_of)
+_VideoPath = _own_kind(gr.Video, "VideoPath", preprocess=_path_of, postprocess=_written)
+_UploadPath = _own_kind(gr.UploadButton, "UploadButtonPath", preprocess=_path_of)
+_Handle = _own_kind(gr.Slider, "Handle", preprocess=_within)
+_Menu = _own_kind(gr.Dropdown, "Menu", preprocess=_as_given)
 
 
 def picture_file(**look: Any) -> gr.Image:
@@ -71,6 +81,23 @@ def upload_button(*args: Any, **look: Any) -> gr.UploadButton:
     return _UploadPath(*args, **look)
 
 
+def handle(*args: Any, **look: Any) -> gr.Slider:
+    """``gr.Slider`` whose ends may move with what is shown: a value beyond them counts as the nearer end.
+
+    Over a slow connection the page still sends the place it had when the answer with the new ends is under way;
+    Gradio's own slider takes that for a mistake, and the visitor's action is lost.
+    """
+    return _Handle(*args, buttons=[], **look)
+
+
+def moving_menu(*args: Any, **look: Any) -> gr.Dropdown:
+    """``gr.Dropdown`` whose choices follow what is shown, and which passes on what was chosen before they did.
+
+    Its handlers must know what to make of a value that is no choice (any more).
+    """
+    return _Menu(*args, **look)
+
+
 def signal(value: int | str) -> Any:
     """A number or a word that is not shown and has change events.
 
@@ -88,7 +115,7 @@ def component(field: SettingField, value: Any = None) -> Any:
         step = field.step or (1 if field.kind == "int" else 0.01)
         if field.minimum is None or field.maximum is None:  # a slider needs both ends
             return gr.Number(value, minimum=field.minimum, maximum=field.maximum, step=step, **common)
-        return gr.Slider(field.minimum, field.maximum, value, step=step, buttons=[], **common)
+        return handle(field.minimum, field.maximum, value, step=step, **common)
     if field.kind == "bool":
         return gr.Checkbox(value, **common)
     if field.kind == "choice":

@@ -69,7 +69,7 @@ def test_a_video_is_stylised_or_stopped(newcomer: Any, server: str, crowd: np.nd
     page.set_input_files("#style-clip input[type=file]", panned_clip(tmp_path / "long.mp4", crowd, 400))
     page.wait_for_selector("#style-clip video")
     page.click("#style-run-video")
-    wait_for_words(page, STATUS, "frame ")
+    page.wait_for_selector(f"{STATUS} progress")
     page.click("#style-stop")
     wait_for_words(page, STATUS, "Stopped")
     assert newcomer.errors == []

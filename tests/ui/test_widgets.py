@@ -16,8 +16,10 @@ from cvdemo.detection.predict import CLASS_NAMES, DetectionSettings
 from cvdemo.ui.widgets import (
     address_script,
     component,
+    handle,
     model_choices,
     model_label,
+    moving_menu,
     picture_file,
     read_settings,
     settings_components,
@@ -55,6 +57,25 @@ def test_all_classes_can_be_searched():
         widget = component(FIELDS["classes"])
     assert widget.filterable
     assert [value for _, value in widget.choices] == list(CLASS_NAMES)
+
+
+@pytest.mark.parametrize(("sent", "taken"), [(5, 4), (4, 4), (2, 2), (0, 1), (None, None)])
+def test_a_place_beyond_an_end_that_has_moved_counts_as_the_end(sent, taken):
+    with gr.Blocks():
+        slider = handle(1, 4, 1, step=1)
+        assert slider.get_block_name() == "slider", "drawn by the page's own slider"
+        assert slider.preprocess(sent) == taken
+        assert slider.postprocess(3) == 3
+        anew = type(slider)(minimum=1, maximum=2)  # as Gradio does once an event has updated it
+    assert anew.preprocess(4) == 2
+
+
+def test_a_choice_of_the_picture_before_is_passed_on():
+    with gr.Blocks():
+        menu = moving_menu(["all", "dog"], value="all")
+        assert menu.get_block_name() == "dropdown"
+        assert [menu.preprocess(value) for value in ("dog", "cat", None)] == ["dog", "cat", None]
+        assert menu.postprocess("dog") == "dog"
 
 
 def test_a_range_without_an_end_is_a_number():
