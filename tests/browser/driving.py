@@ -134,6 +134,7 @@ def runs_of(page: Any) -> int:
     page.wait_for_timeout(500)
     text = page.inner_text("#system-panel")
     page.click("#status-pill")
+    page.wait_for_selector("#system-panel td", state="hidden")  # the page is as it was, places on it too
     return sum(int(found) for found in re.findall(r"(\d+) runs", text))
 
 
