@@ -24,7 +24,7 @@ from cvdemo.detection.labels import COCO_CATEGORIES
 from cvdemo.detection.nms import Report
 from cvdemo.detection.predict import Decoded, DetectionSettings, Inference, decode, draw
 
-TABLE_HEADER = ("#", "Label", "Score", "x1", "y1", "x2", "y2", "Width", "Height", "Share of picture %", "Level")
+TABLE_HEADER = ("#", "Label", "Score", "x1", "y1", "x2", "y2", "Width", "Height", "Area %", "Level")
 STAGE_WORDS = {"preprocess": "prepare", "network": "network", "decode": "boxes", "load": "load", "wait": "wait"}
 PROJECTOR_SCALE = 1.6
 
