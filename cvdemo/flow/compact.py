@@ -58,9 +58,9 @@ register(
         lecture="deck 000: FlowNet and what followed",
         parameters=990_162,
         metrics={
-            "Middlebury EPE, 8 pairs": 0.367,
-            "EPE on 64 scenes of our generator, motion to 60 px": 1.95,
-            "Middlebury EPE without the variational refinement": 0.751,
+            "Middlebury EPE, 8 pairs": 0.366,
+            "EPE on 64 scenes of our generator, motion to 60 px": 1.73,
+            "Middlebury EPE without the variational refinement": 0.738,
         },
         input="sides multiples of 8 from 128 px (padded), at most 0.5 megapixels, RGB in [-1, 1]",
         weights=WeightsFile("compact_raft.safetensors"),
