@@ -51,7 +51,7 @@ def download(
     cancel: threading.Event | None = None,
     timeout: float = 30.0,
 ) -> None:
-    """Fetch ``url`` into the file ``target`` unless it exists already; concurrent callers fetch it once.
+    """Fetch ``url`` into the file ``target`` unless it is there already and right; concurrent callers fetch it once.
 
     size: bytes it must have, 0 when unknown.   sha256: hex digits its hash must start with, "" when unknown.
     progress(done, total): bytes, called about every 256 kB; total is 0 when unknown.
@@ -63,13 +63,18 @@ def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _only_one(target, cancel):
-            if not target.is_file():
+            if not _is_right(target, size, sha256):
+                target.unlink(missing_ok=True)
                 _fetch_with_retries(url, target, size, sha256, progress, cancel, timeout)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             _part(target).unlink(missing_ok=True)
             raise ResourceError(f"The disk is full: {target.name} does not fit into {target.parent}.") from error
         raise ResourceError(f"{target.name} cannot be written into {target.parent} ({error.strerror}).") from error
+
+
+def _is_right(target: Path, size: int, sha256: str) -> bool:
+    return target.is_file() and size in (0, target.stat().st_size) and _hash_fits(target, sha256)
 
 
 def _part(target: Path) -> Path:

@@ -153,8 +153,7 @@ def ensure(
             f"The weights file {file.filename} {state}, and downloads are switched off.", hint=remedy(file)
         )
     target = hub_folder() / file.filename
-    target.unlink(missing_ok=True)
-    try:
+    try:  # a damaged target is replaced there, behind the lock: somebody else may have fetched it since we looked
         download(file.url, target, size=file.size, sha256=file.digest, progress=progress, cancel=cancel)
     except Cancelled:
         raise

@@ -158,6 +158,15 @@ def test_concurrent_callers_download_once(server):
     assert len(server.requests) == 1
 
 
+def test_what_another_caller_fetched_since_one_looked_stays(server, monkeypatch):
+    weights.ensure(file_of(server))
+    before = in_hub().stat().st_ino
+    monkeypatch.setattr(weights, "find", lambda file: None)  # as it was when this caller looked
+    assert weights.ensure(file_of(server)) == in_hub()
+    assert in_hub().stat().st_ino == before, "the other one may be reading it"
+    assert len(server.requests) == 1
+
+
 def test_a_part_is_continued(server):
     in_hub("net.pth.part").write_bytes(CONTENT[:400_000])
     weights.ensure(file_of(server))
