@@ -7,7 +7,6 @@ known size and hash must match, and only safetensors or torch's ``weights_only``
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import re
@@ -22,7 +21,7 @@ import torch
 from torch import nn
 
 from cvdemo.core import disk_cache
-from cvdemo.core.download import ProgressFn, download
+from cvdemo.core.download import ProgressFn, download, hash_fits
 from cvdemo.core.errors import Cancelled, ResourceError, WeightsError
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
@@ -171,11 +170,7 @@ def _is_intact(file: WeightsFile, path: Path) -> bool:
         return True
     if disk_cache.recall("verified", str(path)) == _identity(file, path):
         return True
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    if not digest.hexdigest().startswith(file.digest):
+    if not hash_fits(path, file.digest):
         return False
     _remember_intact(file, path)
     return True

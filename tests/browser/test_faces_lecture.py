@@ -45,6 +45,15 @@ def wait_for_match(page: Any, place: str, pattern: str) -> str:
     return words(page, place)
 
 
+def take_hold(page: Any, selector: str) -> tuple[float, float]:
+    """Press the mouse on the middle of an element; returns where that is."""
+    spot = page.locator(selector).bounding_box()
+    x, y = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    return x, y
+
+
 def value_of(page: Any) -> float:
     return float(re.search(r"loss ([\d.]+)", words(page, "#faces-losses-status"))[1])
 
@@ -52,10 +61,7 @@ def value_of(page: Any) -> float:
 def test_points_are_dragged_stepped_and_go_downhill(page_of: Any) -> None:
     page = page_of("view=losses", "#faces-plane [data-point=negative]")
     wait_for_match(page, "#faces-losses-status", "hard triplet")
-    spot = page.locator("#faces-plane [data-point=negative] rect").bounding_box()
-    x, y = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
+    x, y = take_hold(page, "#faces-plane [data-point=negative] rect")
     page.mouse.move(x + 60, y + 5, steps=4)
     page.mouse.move(x + 190, y + 10, steps=6)
     page.mouse.up()
@@ -80,19 +86,21 @@ def test_a_point_stays_where_it_was_dropped_over_a_slow_connection(newcomer: Any
     slow_down(newcomer.page, 0.3)
     page = page_of("view=losses", "#faces-plane [data-point=anchor]")
     wait_for_match(page, "#faces-losses-status", "triplet")
-    spot = page.locator("#faces-plane [data-point=anchor]").bounding_box()
-    x, y = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
+    x, y = take_hold(page, "#faces-plane [data-point=anchor]")
     for step in range(1, 8):
         page.mouse.move(x + 20 * step, y)
         page.wait_for_timeout(70)  # the drawing reports every 60 ms
     page.mouse.up()
     width = page.locator("#faces-plane svg").bounding_box()["width"]
-    page.wait_for_function(
-        "place => Math.abs(Number(new URLSearchParams(location.search).get('loss_anchor_x')) - place) < 0.05",
-        arg=PlaygroundSettings().anchor_x + 2 * WIDE * 140 / width,
+    dropped = PlaygroundSettings().anchor_x + 2 * WIDE * 140 / width
+    answered = page.wait_for_function(
+        "place => { const x = Number(new URLSearchParams(location.search).get('loss_anchor_x'));"
+        " return Math.abs(x - place) < 0.05 ? [x] : null; }",
+        arg=dropped,
     )
+    page.wait_for_timeout(1000)  # what was held back is answered by then
+    wait_for_address(page, f"loss_anchor_x={answered.json_value()[0]:g}")
+    assert answered.json_value() == [pytest.approx(dropped, abs=0.05)]
 
 
 def test_mining_picks_triplets_of_the_chosen_anchor(page_of: Any) -> None:

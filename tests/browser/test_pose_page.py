@@ -83,8 +83,7 @@ def test_the_mouse_chooses_joints_and_covers_parts(stranger: Any, server: str) -
     wait_for_words(page, "#pose-heatmap-table", "sub-pixel")
     before = runs_of(page)
     box = page.locator("#pose-heatmap img").bounding_box()
-    joint = page.get_by_label("Joint", exact=True)
-    first = joint.input_value()
+    first = page.get_by_label("Joint", exact=True).input_value()
     page.evaluate("document.addEventListener('said', event => { window.lastJoint = event.detail.joint; }, true)")
     for across, down in itertools.product(range(8, 95, 4), range(8, 95, 6)):
         page.mouse.move(box["x"] + box["width"] * across / 100, box["y"] + box["height"] * down / 100)

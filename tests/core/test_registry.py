@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 
 import pytest
 from torch import nn
@@ -124,7 +125,7 @@ def test_a_model_whose_file_is_missing_does_not_claim_to_ship(tmp_path):
 
 def test_availability_hashes_nothing(tmp_path, monkeypatch):
     (tmp_path / "weights" / "one.pth").write_bytes(b"12345")
-    monkeypatch.setattr(weights.hashlib, "sha256", None)
+    monkeypatch.setattr(hashlib, "sha256", None)
     assert registry.availability(spec_of(weights=WeightsFile("one.pth", size=5, sha256="0" * 64))).ok
 
 

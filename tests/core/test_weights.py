@@ -348,7 +348,7 @@ def test_the_hash_is_computed_once_until_the_file_changes(server, monkeypatch):
     ours.write_bytes(CONTENT)
     counted = []
     real = hashlib.sha256
-    monkeypatch.setattr(weights.hashlib, "sha256", lambda: counted.append(1) or real())
+    monkeypatch.setattr(hashlib, "sha256", lambda: counted.append(1) or real())
     weights.ensure(file_of(server))
     weights.ensure(file_of(server))
     assert len(counted) == 1
